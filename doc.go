@@ -1,0 +1,20 @@
+// Package stowage holds the words every other package speaks, in the order a
+// backup meets them:
+//
+//   - A Volume is a Cinder volume, known by its id, living on a Backend.
+//   - A Backend is one pool of storage that managers can reach: a Ceph pool, an
+//     LVM volume group on one host, a directory. Its key routes work.
+//   - A Snapshot freezes a volume's contents; a backup reads a snapshot, never
+//     the moving volume.
+//   - An Extent is a run of bytes of a volume that holds data or is a hole.
+//   - A Backup is one restorable point in time of a volume, kept as objects in
+//     one container of the tenant's object store account.
+//   - A Job is one piece of manager work: make, restore or delete a backup.
+//     Whoever holds its lease may work on it; its fencing token tells the
+//     database which holder is the last one.
+//   - An Error carries a Code that survives the way from a driver to the HTTP
+//     answer.
+//
+// The package uses the standard library only and imports nothing of the
+// project, so that every package can import it.
+package stowage

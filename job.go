@@ -1,0 +1,131 @@
+package stowage
+
+import "time"
+
+// JobKind is what a job does.
+type JobKind string
+
+// The kinds there are so far. A protocol that needs another kind adds it here
+// and a runner for it in the manager.
+const (
+	JobBackup  JobKind = "backup"
+	JobRestore JobKind = "restore"
+	JobDelete  JobKind = "delete"
+)
+
+// JobState is where a job is in its life.
+type JobState string
+
+// A job that is finished, failed or cancelled never moves again.
+const (
+	JobQueued    JobState = "queued"
+	JobRunning   JobState = "running"
+	JobFinished  JobState = "finished"
+	JobFailed    JobState = "failed"
+	JobCancelled JobState = "cancelled"
+)
+
+// jobMoves is every state move there is. running -> queued is a job given
+// back: its manager died, drained, or wants to try again later.
+var jobMoves = map[JobState][]JobState{
+	JobQueued:    {JobRunning, JobFailed, JobCancelled},
+	JobRunning:   {JobFinished, JobFailed, JobCancelled, JobQueued},
+	JobFinished:  {},
+	JobFailed:    {},
+	JobCancelled: {},
+}
+
+// May reports whether a job may move from one state to the other.
+func (s JobState) May(to JobState) bool {
+	for _, t := range jobMoves[s] {
+		if t == to {
+			return true
+		}
+	}
+	return false
+}
+
+// Ended reports whether the job will never move again.
+func (s JobState) Ended() bool { return len(jobMoves[s]) == 0 }
+
+// LockState says what we know of the lock a job takes on a Cinder volume.
+type LockState string
+
+// The intent is written before the lock is asked for, so that whatever happens
+// in between, somebody knows that there may be a lock to give back.
+const (
+	LockNone     LockState = ""         // this job takes no lock, or has not begun to
+	LockWanted   LockState = "wanted"   // asked for; Cinder's answer is not on record
+	LockHeld     LockState = "held"     // ours
+	LockReleased LockState = "released" // given back, or found to be gone
+)
+
+// Priorities run from PriorityMin to PriorityMax, higher first.
+const (
+	PriorityMin     = 0
+	PriorityDefault = 50
+	PriorityMax     = 100
+)
+
+// Job is one piece of manager work, whatever protocol asked for it.
+type Job struct {
+	ID    string // a UUID; also the instance id of the lock on the volume
+	Kind  JobKind
+	State JobState
+
+	ProjectID string
+	UserID    string
+	RequestID string // the request that asked for it, for the logs of all services
+
+	Backend  string // key of the backend it must run beside; empty: any manager
+	BackupID int64
+	VolumeID string // backup: the volume read; restore: the volume written
+
+	Priority    int
+	ReadyAt     time.Time // not to be claimed before
+	WindowStart time.Time // zero: no bound
+	WindowEnd   time.Time // zero: no bound; not begun by then, it fails
+
+	Attempt      int   // how often it was claimed
+	Failures     int   // how often it failed, or its manager died; being given back in order does not count
+	Fence        int64 // grows with every claim and every take-over
+	LeaseOwner   string
+	LeaseExpires time.Time
+
+	Percent   int   // 0 to 100
+	BytesDone int64 // of BytesAll, as the engine counts work
+	BytesAll  int64
+
+	Lock         LockState
+	AttachmentID string // of the lock, once Cinder told us
+
+	// Leftover is true while a snapshot of this job may be on the backend.
+	Leftover bool
+
+	Params JobParams
+	Error  string // why it failed, for the user
+
+	CreatedAt  time.Time
+	StartedAt  time.Time // first claim; zero before
+	FinishedAt time.Time // zero before
+	UpdatedAt  time.Time
+}
+
+// JobParams is what only some kinds need; it is kept as JSON, so that a new
+// kind does not need a new column.
+type JobParams struct {
+	// Restore to a volume that was made for this restore.
+	NewVolume bool `json:"new_volume,omitempty"`
+	// The volume as the backend knows it, found by the API.
+	Volume VolumeLocation `json:"volume,omitzero"`
+	// The snapshot a backup reads, once taken.
+	Snapshot Snapshot `json:"snapshot,omitzero"`
+	// A restore has begun to write: the volume is not what it was.
+	Touched bool `json:"touched,omitempty"`
+	// The prefix of the objects of the attempt under way.
+	Prefix string `json:"prefix,omitempty"`
+}
+
+// RestoreMark is the key of the metadata that a volume made for a restore
+// carries until the restore has ended: the id of its job.
+const RestoreMark = "stowage_restore"
