@@ -1,0 +1,176 @@
+package db
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/stowage/stowage"
+)
+
+const backupColumns = `id, uuid, project_id, user_id, name, description, container, status, fail_reason,
+	volume, size_gib, volume_bytes, stored_bytes, object_count, incremental, manifest, manifest_digest,
+	snapshot_at, created_at, updated_at`
+
+func scanBackup(row rower) (stowage.Backup, error) {
+	var (
+		b                      stowage.Backup
+		volume                 string
+		snapshot, made, update int64
+	)
+	err := row.Scan(&b.ID, &b.UUID, &b.ProjectID, &b.UserID, &b.Name, &b.Description, &b.Container, &b.Status,
+		&b.FailReason, &volume, &b.SizeGiB, &b.VolumeBytes, &b.StoredBytes, &b.ObjectCount, &b.Incremental,
+		&b.Manifest, &b.ManifestDigest, &snapshot, &made, &update)
+	if err != nil {
+		return b, err
+	}
+	if err := json.Unmarshal([]byte(volume), &b.Volume); err != nil {
+		return b, fmt.Errorf("backup %d: its volume record: %w", b.ID, err)
+	}
+	b.SnapshotAt, b.CreatedAt, b.UpdatedAt = fromMicros(snapshot), fromMicros(made), fromMicros(update)
+	return b, nil
+}
+
+// Scope is whose rows a query sees: one project's, or everybody's when empty.
+type Scope struct{ ProjectID string }
+
+// Backup gives one backup: NotFound outside the scope, too.
+func (d *DB) Backup(ctx context.Context, scope Scope, id int64) (stowage.Backup, error) {
+	q, args := "SELECT "+backupColumns+" FROM backups WHERE id = ?", []any{id}
+	if scope.ProjectID != "" {
+		q, args = q+" AND project_id = ?", append(args, scope.ProjectID)
+	}
+	b, err := scanBackup(d.sql.QueryRowContext(ctx, q, args...))
+	if errors.Is(err, sql.ErrNoRows) {
+		return b, stowage.Errorf(stowage.NotFound, "Backup %d could not be found.", id)
+	}
+	if err != nil {
+		return b, fmt.Errorf("read backup %d: %w", id, unavailable(err))
+	}
+	return b, nil
+}
+
+// BackupFilter narrows a list. Zero fields do not.
+type BackupFilter struct {
+	Status   stowage.BackupStatus
+	VolumeID string
+	Name     string
+}
+
+// Backups lists backups in the order of their ids, oldest first, those with an
+// id greater than after, at most limit of them. What a page without a filter costs
+// depends on its length alone.
+func (d *DB) Backups(ctx context.Context, scope Scope, f BackupFilter, after int64, limit int) ([]stowage.Backup, error) {
+	where, args := []string{"id > ?"}, []any{after}
+	also := func(column, value string) {
+		if value != "" {
+			where, args = append(where, column+" = ?"), append(args, value)
+		}
+	}
+	also("project_id", scope.ProjectID)
+	also("status", string(f.Status))
+	also("volume_id", f.VolumeID)
+	if f.Name != "" {
+		exactly := "name = ?"
+		if d.dialect == MySQL { // whose comparison of texts is kinder than "exactly"
+			exactly = "CAST(name AS BINARY) = CAST(? AS BINARY)"
+		}
+		where, args = append(where, exactly), append(args, f.Name)
+	}
+	q := "SELECT " + backupColumns + " FROM backups WHERE " + strings.Join(where, " AND ") + " ORDER BY id LIMIT ?"
+	return query(ctx, d, "list backups", scanBackup, q, append(args, limit)...)
+}
+
+// Creating reports whether there is a backup of this UUID that is being made.
+func (d *DB) Creating(ctx context.Context, uuid string) (bool, error) {
+	var n int
+	err := d.sql.QueryRowContext(ctx, `SELECT COUNT(*) FROM backups WHERE uuid = ? AND status = ?`, uuid, stowage.BackupCreating).Scan(&n)
+	if err != nil {
+		return false, fmt.Errorf("look for backup %s: %w", uuid, unavailable(err))
+	}
+	return n > 0, nil
+}
+
+// CreateBackup writes a new backup and the job that makes it, sets their ids,
+// and ties them together.
+func (d *DB) CreateBackup(ctx context.Context, b *stowage.Backup, j *stowage.Job) error {
+	volume, err := json.Marshal(b.Volume)
+	if err != nil {
+		return fmt.Errorf("write backup: %w", err)
+	}
+	return d.inTx(ctx, func(tx *sql.Tx) error {
+		res, err := tx.ExecContext(ctx, `INSERT INTO backups (uuid, project_id, user_id, name, description, container,
+			status, volume_id, volume, size_gib, created_at, updated_at) VALUES (?,?,?,?,?,?,?,?,?,?,?,?)`,
+			b.UUID, b.ProjectID, b.UserID, b.Name, b.Description, b.Container, b.Status, b.Volume.ID, string(volume),
+			b.SizeGiB, micros(b.CreatedAt), micros(b.UpdatedAt))
+		if err != nil {
+			return fmt.Errorf("write backup: %w", err)
+		}
+		if b.ID, err = res.LastInsertId(); err != nil {
+			return fmt.Errorf("write backup: %w", err)
+		}
+		j.BackupID = b.ID
+		return insertJob(ctx, tx, j)
+	})
+}
+
+// BackupMove is a status move of a backup, guarded by the status it leaves.
+type BackupMove struct {
+	ID         int64
+	From, To   stowage.BackupStatus
+	FailReason string
+	Remove     bool          // the row goes, instead of moving to To
+	Result     *BackupResult // nil: what is there stays
+	Now        time.Time
+}
+
+// BackupResult is what a backup is once it is made.
+type BackupResult struct {
+	SizeGiB                               int64
+	VolumeBytes, StoredBytes, ObjectCount int64
+	Incremental                           bool
+	Manifest, ManifestDigest              string
+	SnapshotAt                            time.Time
+}
+
+// StartJob moves a backup and writes the job that the move is for.
+func (d *DB) StartJob(ctx context.Context, move BackupMove, j *stowage.Job) error {
+	return d.inTx(ctx, func(tx *sql.Tx) error {
+		if err := moveBackup(ctx, tx, move); err != nil {
+			return err
+		}
+		return insertJob(ctx, tx, j)
+	})
+}
+
+func moveBackup(ctx context.Context, tx *sql.Tx, m BackupMove) error {
+	what := fmt.Sprintf("backup %d from %s", m.ID, m.From)
+	var (
+		res sql.Result
+		err error
+	)
+	switch {
+	case m.Remove:
+		res, err = tx.ExecContext(ctx, `DELETE FROM backups WHERE id = ? AND status = ?`, m.ID, m.From)
+	case !m.From.May(m.To):
+		return stowage.Errorf(stowage.Conflict, "%s to %s: there is no such move", what, m.To)
+	case m.Result != nil:
+		r := m.Result
+		res, err = tx.ExecContext(ctx, `UPDATE backups SET status = ?, fail_reason = ?, size_gib = ?, volume_bytes = ?, stored_bytes = ?,
+			object_count = ?, incremental = ?, manifest = ?, manifest_digest = ?, snapshot_at = ?, updated_at = ?
+			WHERE id = ? AND status = ?`,
+			m.To, clip(m.FailReason, 1024), r.SizeGiB, r.VolumeBytes, r.StoredBytes, r.ObjectCount, r.Incremental, r.Manifest,
+			r.ManifestDigest, micros(r.SnapshotAt), micros(m.Now), m.ID, m.From)
+	default:
+		res, err = tx.ExecContext(ctx, `UPDATE backups SET status = ?, fail_reason = ?, updated_at = ?
+			WHERE id = ? AND status = ?`, m.To, clip(m.FailReason, 1024), micros(m.Now), m.ID, m.From)
+	}
+	if err != nil {
+		return fmt.Errorf("move %s: %w", what, err)
+	}
+	return moved(res, "move "+what)
+}

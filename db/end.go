@@ -1,0 +1,62 @@
+package db
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"time"
+
+	"github.com/stowage/stowage"
+)
+
+// JobEnd is how a job ends, and the move of its backup that goes with it.
+type JobEnd struct {
+	State stowage.JobState // finished, failed or cancelled
+	Error string           // for the user
+	Move  *BackupMove      // nil: the backup stays as it is
+	Now   time.Time
+}
+
+// End ends a job that is in the state and under the fence the caller knows,
+// and moves its backup, both or neither. A job that has ended so already (the
+// first answer got lost) is no error; one that is another's now gives Conflict.
+func (d *DB) End(ctx context.Context, j stowage.Job, end JobEnd) error {
+	if !j.State.May(end.State) {
+		return stowage.Errorf(stowage.Conflict, "job %s from %s to %s: there is no such move", j.ID, j.State, end.State)
+	}
+	err := d.inTx(ctx, func(tx *sql.Tx) error {
+		percent := j.Percent
+		if end.State == stowage.JobFinished {
+			percent = 100
+		}
+		res, err := tx.ExecContext(ctx, `UPDATE jobs SET state = ?, error = ?, percent = ?, bytes_done = ?, bytes_all = ?,
+			lock_state = ?, leftover = ?, lease_owner = '', lease_expires = 0, finished_at = ?, updated_at = ?
+			WHERE id = ? AND state = ? AND fence = ?`,
+			end.State, clip(end.Error, 1024), percent, j.BytesDone, j.BytesAll, j.Lock, j.Leftover, micros(end.Now), micros(end.Now),
+			j.ID, j.State, j.Fence)
+		if err != nil {
+			return fmt.Errorf("end job %s: %w", j.ID, err)
+		}
+		if err := moved(res, "end job "+j.ID); err != nil {
+			return err
+		}
+		if end.Move == nil {
+			return nil
+		}
+		return moveBackup(ctx, tx, *end.Move)
+	})
+	if stowage.CodeOf(err) != stowage.Conflict {
+		return err
+	}
+	// Was it we who did it, and only the answer was lost?
+	now, look := d.Job(ctx, j.ID)
+	if look == nil && now.State == end.State && now.Fence == j.Fence {
+		return nil
+	}
+	return err
+}
+
+// Tidied notes what of an ended job's lock and snapshot is no longer there.
+func (d *DB) Tidied(ctx context.Context, j stowage.Job, now time.Time) error {
+	return d.held(ctx, j, "note the tidying of job "+j.ID, `lock_state = ?, leftover = ?, updated_at = ?`, j.Lock, j.Leftover, micros(now))
+}
