@@ -1,0 +1,75 @@
+package auth
+
+import (
+	"fmt"
+	"io"
+	"strings"
+)
+
+// Names of the rules that guard what Stowage does.
+const (
+	RuleGet         = "volume_backup:get"
+	RuleGetAll      = "volume_backup:get_all"
+	RuleCreate      = "volume_backup:create"
+	RuleDelete      = "volume_backup:delete"
+	RuleRestore     = "volume_backup:restore"
+	RuleAllProjects = "volume_backup:all_projects"
+)
+
+const hpBackups = "/v1.1/{tenant_id}/hp-volume-backups"
+
+// Defaults are the rules in code: Secure RBAC as Cinder has it. A reader sees
+// his project's backups, a member makes, restores and deletes them, an admin
+// is admin of the whole cloud.
+func Defaults() []Rule {
+	const (
+		reader = "rule:project_reader_or_admin"
+		member = "rule:project_member_or_admin"
+		admin  = "rule:admin_api"
+	)
+	return []Rule{
+		{Name: "admin_api", Check: "role:admin and is_admin_project:True",
+			Description: "Who is an administrator of the cloud."},
+		{Name: "project_reader_or_admin", Check: "rule:admin_api or (role:reader and project_id:%(project_id)s)",
+			Description: "Who may look at what belongs to a project."},
+		{Name: "project_member_or_admin", Check: "rule:admin_api or (role:member and project_id:%(project_id)s)",
+			Description: "Who may change what belongs to a project."},
+		{Name: RuleGet, Check: reader, Description: "Show a backup.",
+			Operations: []Operation{{"GET", hpBackups + "/{backup_id}"}}},
+		{Name: RuleGetAll, Check: reader, Description: "List a project's backups.",
+			Operations: []Operation{{"GET", hpBackups}, {"GET", hpBackups + "/detail"}}},
+		{Name: RuleCreate, Check: member, Description: "Back up a volume.",
+			Operations: []Operation{{"POST", hpBackups}}},
+		{Name: RuleDelete, Check: member, Description: "Delete a backup.",
+			Operations: []Operation{{"DELETE", hpBackups + "/{backup_id}"}}},
+		{Name: RuleRestore, Check: member, Description: "Restore a backup to a new or an existing volume.",
+			Operations: []Operation{{"POST", hpBackups + "/{backup_id}/restore"}}},
+		{Name: RuleAllProjects, Check: admin, Description: "List the backups of all projects.",
+			Operations: []Operation{{"GET", hpBackups + "?all_tenants=1"}, {"GET", hpBackups + "/detail?all_tenants=1"}}},
+	}
+}
+
+const sampleHead = `# Who may do what in Stowage. This file holds overrides only: what is commented
+# out here is in force as it stands. The language is that of oslo.policy.
+# Changes take effect within seconds.
+
+`
+
+// Sample writes policy.yaml.sample: every default, commented out, with what it
+// is for and the requests it guards.
+func Sample(w io.Writer) error {
+	var b strings.Builder
+	b.WriteString(sampleHead)
+	for i, r := range Defaults() {
+		if i > 0 {
+			b.WriteString("\n")
+		}
+		fmt.Fprintf(&b, "# %s\n", r.Description)
+		for _, o := range r.Operations {
+			fmt.Fprintf(&b, "# %-6s %s\n", o.Method, o.Path)
+		}
+		fmt.Fprintf(&b, "#%q: %q\n", r.Name, r.Check)
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
