@@ -1,0 +1,172 @@
+package drivertest
+
+import (
+	"context"
+
+	"github.com/stowage/stowage"
+	"github.com/stowage/stowage/drivers"
+)
+
+// FaultyStore passes everything on to the store, except for the faults. A Get
+// that fails after the work has filled the buffer and reports no bytes; a List
+// that fails after the work has called fn.
+func FaultyStore(store drivers.Store, faults *Faults) drivers.Store {
+	return &faultyStore{store, faults}
+}
+
+// FaultyStores wraps every store it opens.
+func FaultyStores(stores drivers.Stores, faults *Faults) drivers.Stores {
+	return &faultyStores{stores, faults}
+}
+
+// FaultyVolumes passes everything on to the volumes, except for the faults,
+// and wraps what it opens.
+func FaultyVolumes(volumes drivers.Volumes, faults *Faults) drivers.Volumes {
+	return &faultyVolumes{volumes, faults}
+}
+
+// FaultySource wraps an open snapshot; name is what faults match.
+func FaultySource(source drivers.Source, name string, faults *Faults) drivers.Source {
+	return &faultySource{source, name, faults}
+}
+
+// FaultyTarget wraps an open volume; name is what faults match.
+func FaultyTarget(target drivers.Target, name string, faults *Faults) drivers.Target {
+	return &faultyTarget{target, name, faults}
+}
+
+type faultyStores struct {
+	drivers.Stores
+	faults *Faults
+}
+
+func (f *faultyStores) Open(ctx context.Context, project, container string) (drivers.Store, error) {
+	s, err := f.Stores.Open(ctx, project, container)
+	if err != nil {
+		return nil, err
+	}
+	return FaultyStore(s, f.faults), nil
+}
+
+type faultyStore struct {
+	store  drivers.Store
+	faults *Faults
+}
+
+func (f *faultyStore) Put(ctx context.Context, name string, data []byte) error {
+	return f.faults.call(OpPut, name, func() error { return f.store.Put(ctx, name, data) })
+}
+
+func (f *faultyStore) Get(ctx context.Context, name string, buf []byte, offset int64) (n int, err error) {
+	err = f.faults.call(OpGet, name, func() (err error) { n, err = f.store.Get(ctx, name, buf, offset); return err })
+	if err != nil {
+		return 0, err
+	}
+	return n, nil
+}
+
+func (f *faultyStore) Stat(ctx context.Context, name string) (info drivers.ObjectInfo, err error) {
+	err = f.faults.call(OpStat, name, func() (err error) { info, err = f.store.Stat(ctx, name); return err })
+	if err != nil {
+		return drivers.ObjectInfo{}, err
+	}
+	return info, nil
+}
+
+func (f *faultyStore) Delete(ctx context.Context, name string) error {
+	return f.faults.call(OpDelete, name, func() error { return f.store.Delete(ctx, name) })
+}
+
+func (f *faultyStore) List(ctx context.Context, prefix string, fn func(drivers.ObjectInfo) error) error {
+	return f.faults.call(OpList, prefix, func() error { return f.store.List(ctx, prefix, fn) })
+}
+
+type faultyVolumes struct {
+	drivers.Volumes
+	faults *Faults
+}
+
+func (f *faultyVolumes) CreateSnapshot(ctx context.Context, vol stowage.VolumeLocation, name string) (snap stowage.Snapshot, err error) {
+	err = f.faults.call(OpCreateSnapshot, name, func() (err error) { snap, err = f.Volumes.CreateSnapshot(ctx, vol, name); return err })
+	if err != nil {
+		return stowage.Snapshot{}, err
+	}
+	return snap, nil
+}
+
+func (f *faultyVolumes) OpenSnapshot(ctx context.Context, snap stowage.Snapshot) (source drivers.Source, err error) {
+	err = f.faults.call(OpOpenSnapshot, snap.Name, func() (err error) { source, err = f.Volumes.OpenSnapshot(ctx, snap); return err })
+	if err != nil {
+		if source != nil {
+			_ = source.Close()
+		}
+		return nil, err
+	}
+	return FaultySource(source, snap.Name, f.faults), nil
+}
+
+func (f *faultyVolumes) CheckSnapshot(ctx context.Context, snap stowage.Snapshot) error {
+	return f.faults.call(OpCheckSnapshot, snap.Name, func() error { return f.Volumes.CheckSnapshot(ctx, snap) })
+}
+
+func (f *faultyVolumes) RemoveSnapshot(ctx context.Context, snap stowage.Snapshot) error {
+	return f.faults.call(OpRemoveSnapshot, snap.Name, func() error { return f.Volumes.RemoveSnapshot(ctx, snap) })
+}
+
+func (f *faultyVolumes) OpenTarget(ctx context.Context, vol stowage.VolumeLocation) (target drivers.Target, err error) {
+	err = f.faults.call(OpOpenTarget, vol.Name, func() (err error) { target, err = f.Volumes.OpenTarget(ctx, vol); return err })
+	if err != nil {
+		if target != nil {
+			_ = target.Close()
+		}
+		return nil, err
+	}
+	return FaultyTarget(target, vol.Name, f.faults), nil
+}
+
+type faultySource struct {
+	drivers.Source
+	name   string
+	faults *Faults
+}
+
+func (f *faultySource) ReadAt(p []byte, offset int64) (n int, err error) {
+	err = f.faults.call(OpReadAt, f.name, func() (err error) { n, err = f.Source.ReadAt(p, offset); return err })
+	return n, err
+}
+
+func (f *faultySource) Allocated(ctx context.Context, offset, length int64, fn func(stowage.Extent) error) error {
+	return f.faults.call(OpAllocated, f.name, func() error { return f.Source.Allocated(ctx, offset, length, fn) })
+}
+
+func (f *faultySource) Close() error {
+	return f.faults.call(OpClose, f.name, f.Source.Close)
+}
+
+type faultyTarget struct {
+	drivers.Target
+	name   string
+	faults *Faults
+}
+
+func (f *faultyTarget) WriteAt(p []byte, offset int64) (n int, err error) {
+	err = f.faults.call(OpWriteAt, f.name, func() (err error) { n, err = f.Target.WriteAt(p, offset); return err })
+	return n, err
+}
+
+func (f *faultyTarget) WriteZeroes(offset, length int64) error {
+	return f.faults.call(OpWriteZeroes, f.name, func() error { return f.Target.WriteZeroes(offset, length) })
+}
+
+func (f *faultyTarget) Empty(ctx context.Context) (empty bool, err error) {
+	err = f.faults.call(OpEmpty, f.name, func() (err error) { empty, err = f.Target.Empty(ctx); return err })
+	return empty && err == nil, err
+}
+
+func (f *faultyTarget) Flush() error {
+	return f.faults.call(OpFlush, f.name, f.Target.Flush)
+}
+
+func (f *faultyTarget) Close() error {
+	return f.faults.call(OpClose, f.name, f.Target.Close)
+}
