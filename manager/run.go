@@ -1,0 +1,280 @@
+package manager
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"github.com/stowage/stowage"
+	"github.com/stowage/stowage/cloud"
+	"github.com/stowage/stowage/db"
+	"github.com/stowage/stowage/engine"
+)
+
+var (
+	// errDrained: the manager stops, the job is given back.
+	errDrained = errors.New("the manager is shutting down")
+	// errLost: the lease could not be renewed; the job is another's by now.
+	errLost = errors.New("the lease was lost")
+)
+
+// again marks an error after which the job is given back and claimed later.
+type again struct {
+	cause error
+	after time.Duration // 0: the usual delay
+	free  bool          // no failure, just not yet
+}
+
+func (a *again) Error() string { return a.cause.Error() }
+func (a *again) Unwrap() error { return a.cause }
+
+// task is one attempt at a job.
+type task struct {
+	*Manager
+	job      stowage.Job
+	backup   stowage.Backup
+	progress engine.Progress
+	renewed  atomic.Pointer[time.Time] // when the lease was last renewed
+	ending   atomic.Bool               // from here on a lease that cannot be renewed means that the job has ended
+	log      *slog.Logger
+}
+
+// run does one attempt at a claimed job, to whatever end.
+func (m *Manager) run(hard context.Context, job stowage.Job) {
+	t := m.task(job)
+	ctx, cancel := context.WithCancelCause(hard)
+	defer cancel(nil)
+	renewed := make(chan struct{})
+	stopRenewing, stop := context.WithCancel(ctx)
+	go func() { defer close(renewed); t.renew(stopRenewing, job, cancel) }()
+
+	t.log.InfoContext(ctx, "job begins")
+	err := t.attempt(ctx)
+	stop()
+	<-renewed
+	if cause := context.Cause(ctx); cause != nil && err != nil {
+		err = cause
+	}
+	t.settle(context.WithoutCancel(ctx), err)
+}
+
+func (m *Manager) task(job stowage.Job) *task {
+	t := &task{Manager: m, job: job, log: m.Log.With("job", job.ID, "kind", job.Kind, "backup", job.BackupID,
+		"volume", job.VolumeID, "attempt", job.Attempt, "request_id", job.RequestID)}
+	now := time.Now()
+	t.renewed.Store(&now)
+	return t
+}
+
+// fresh reports whether the lease certainly has time left: by the clock that
+// stands still with the machine, and by the one that does not.
+func (t *task) fresh() bool {
+	last := *t.renewed.Load()
+	return time.Since(last) < t.Lease*2/3 && time.Now().Round(0).Sub(last.Round(0)) < t.Lease*2/3
+}
+
+// renew keeps the lease of the job as it was claimed, and tells its progress
+// (the task's own copy of the job belongs to the runner). When it cannot, it cancels the work while the lease
+// still has a third of its time to run.
+func (t *task) renew(ctx context.Context, j stowage.Job, cancel context.CancelCauseFunc) {
+	tick := time.NewTicker(min(t.Lease/6, 5*time.Second))
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		begun := time.Now()
+		j.Percent = t.progress.Percent()
+		j.BytesDone, j.BytesAll = t.progress.Get()
+		attempt, stop := context.WithTimeout(ctx, t.Lease/6)
+		err := t.DB.Renew(attempt, j, t.Now(), t.Lease)
+		stop()
+		switch {
+		case err == nil:
+			t.renewed.Store(&begun)
+		case ctx.Err() != nil, t.ending.Load():
+			return
+		case stowage.CodeOf(err) == stowage.Conflict, !t.fresh():
+			t.log.Warn("lease lost, work stops", "error", err)
+			cancel(errLost)
+			return
+		default:
+			t.log.Warn("lease not renewed, will be tried again", "error", err)
+		}
+	}
+}
+
+// attempt does the work of one attempt.
+func (t *task) attempt(ctx context.Context) error {
+	var err error
+	if t.backup, err = t.DB.Backup(ctx, db.Scope{}, t.job.BackupID); err != nil {
+		return transient(err)
+	}
+	switch {
+	case !t.job.WindowEnd.IsZero() && t.job.Attempt == 1 && t.Now().After(t.job.WindowEnd):
+		return stowage.Errorf(stowage.Unavailable, "The job did not begin inside its window.")
+	case t.job.Kind != stowage.JobDelete && t.job.Failures >= t.MaxAttempts:
+		return stowage.Errorf(stowage.Unavailable, "Given up after %d attempts: %s", t.MaxAttempts, t.job.Error)
+	}
+	switch t.job.Kind {
+	case stowage.JobBackup:
+		return t.doBackup(ctx)
+	case stowage.JobRestore:
+		return t.doRestore(ctx)
+	case stowage.JobDelete:
+		return t.doDelete(ctx)
+	}
+	return fmt.Errorf("there is no runner for jobs of kind %q", t.job.Kind)
+}
+
+// settle brings the job to the state that the outcome asks for.
+func (t *task) settle(ctx context.Context, err error) {
+	ctx, cancel := context.WithTimeout(ctx, t.Lease/3)
+	defer cancel()
+	retry, wantsAgain := errors.AsType[*again](err)
+	switch {
+	case err == nil:
+		t.log.InfoContext(ctx, "job finished")
+	case errors.Is(err, errLost):
+		// Whoever has the job now clears up; we may touch nothing any more.
+		t.lost(ctx)
+	case errors.Is(err, errDrained):
+		t.log.InfoContext(ctx, "job given back", "reason", err)
+		t.giveBack(ctx, err, 0, 0)
+	case wantsAgain && (retry.free || t.job.Kind == stowage.JobDelete || t.job.Failures+1 < t.MaxAttempts):
+		delay := retry.after
+		if delay == 0 {
+			delay = min(t.RetryDelay<<min(t.job.Failures, 10), 5*time.Minute)
+		}
+		t.log.WarnContext(ctx, "attempt failed, will be tried again", "error", err, "delay", delay)
+		failures := 1
+		if retry.free {
+			failures = 0
+		}
+		t.giveBack(ctx, err, failures, delay)
+	default:
+		t.log.ErrorContext(ctx, "job failed", "error", err)
+		t.fail(ctx, err)
+	}
+}
+
+func (t *task) giveBack(ctx context.Context, why error, failures int, delay time.Duration) {
+	err := t.DB.Requeue(ctx, t.job, reason(why), failures, t.Now().Add(delay), t.Now())
+	if stowage.CodeOf(err) == stowage.Conflict {
+		t.lost(ctx)
+	} else if err != nil {
+		t.log.WarnContext(ctx, "job not given back, its lease will run out", "error", err)
+	}
+}
+
+// lost is called when the job turns out to be another's. While that one works,
+// everything is his. Once the job has ended, what we made too late (a snapshot
+// or a lock that he could not know of) would stay: both bear the job's name.
+func (t *task) lost(ctx context.Context) {
+	now, err := t.DB.Job(ctx, t.job.ID)
+	if err != nil || !now.State.Ended() {
+		t.log.WarnContext(ctx, "job left to another manager")
+		return
+	}
+	t.log.WarnContext(ctx, "job was ended by another manager, nothing of ours may stay")
+	if now.VolumeID != "" {
+		if _, err := cloud.FreeVolume(ctx, t.Volumes, now.VolumeID, now.ID, ""); err != nil {
+			t.log.WarnContext(ctx, "late lock not looked for", "error", err)
+		}
+	}
+	vols, ok := t.Manager.backend(now.Backend)
+	if ok && now.Kind == stowage.JobBackup {
+		late := stowage.Snapshot{Name: snapshotName(t.backup), Volume: now.Params.Volume}
+		if err := vols.RemoveSnapshot(ctx, late); err != nil {
+			t.log.WarnContext(ctx, "late snapshot not looked for", "error", err)
+		}
+	}
+}
+
+// reason is what users are told of an error.
+func reason(err error) string {
+	if m := stowage.MessageOf(err); m != "" {
+		return m
+	}
+	return "An internal error; the manager's log tells more."
+}
+
+// fail ends the job as failed, clears up what can be cleared up now, and moves
+// the backup as its kind says.
+func (t *task) fail(ctx context.Context, err error) {
+	move := db.BackupMove{ID: t.job.BackupID, FailReason: reason(err), Now: t.Now()}
+	switch t.job.Kind {
+	case stowage.JobBackup:
+		move.From, move.To = stowage.BackupCreating, stowage.BackupError
+	case stowage.JobRestore:
+		move.From, move.To = stowage.BackupRestoring, stowage.BackupAvailable
+		move.FailReason = "Restore failed: " + move.FailReason
+		if stowage.CodeOf(err) == stowage.Corrupt {
+			move.To = stowage.BackupError
+		}
+	case stowage.JobDelete:
+		move.From, move.To = stowage.BackupDeleting, stowage.BackupError
+	}
+	if !t.end(ctx, db.JobEnd{State: stowage.JobFailed, Error: reason(err), Move: &move, Now: t.Now()}) {
+		t.lost(ctx)
+		return
+	}
+	t.job.State = stowage.JobFailed
+	if t.job.Kind == stowage.JobBackup {
+		t.undoBackup(ctx)
+	}
+	t.tidy(ctx, t.job)
+}
+
+// end writes the end of the job, for as long as the lease lasts: the work is
+// done, and only this is missing. False: it is another's job now.
+func (t *task) end(ctx context.Context, end db.JobEnd) bool {
+	t.ending.Store(true)
+	for {
+		err := t.DB.End(ctx, t.job, end)
+		switch {
+		case err == nil:
+			return true
+		case stowage.CodeOf(err) == stowage.Conflict && end.Move != nil && t.stillOurs(ctx):
+			// Then it is the backup that somebody has changed by hand. The job
+			// must end all the same, or it is done again for ever.
+			t.log.ErrorContext(ctx, "the backup is not in the status the job left it in", "error", err)
+			end = db.JobEnd{State: stowage.JobFailed, Error: "The backup was changed meanwhile.", Now: end.Now}
+			continue
+		case stowage.CodeOf(err) == stowage.Conflict || ctx.Err() != nil:
+			t.log.ErrorContext(ctx, "end of the job not written", "error", err)
+			return false
+		}
+		t.log.WarnContext(ctx, "end of the job not written yet", "error", err)
+		pause(ctx, time.Second)
+	}
+}
+
+// stillOurs reports whether the job's row says so.
+func (t *task) stillOurs(ctx context.Context) bool {
+	now, err := t.DB.Job(ctx, t.job.ID)
+	return err == nil && now.Fence == t.job.Fence && now.State == t.job.State
+}
+
+// overdue ends a job that nobody could do in time.
+func (t *task) overdue(ctx context.Context) {
+	why := "No manager for its backend did it in time."
+	if t.job.Backend != "" {
+		why = "No manager for backend " + t.job.Backend + " did it in time."
+	}
+	if !t.job.WindowEnd.IsZero() {
+		why = "The job did not begin inside its window."
+	}
+	var err error
+	if t.backup, err = t.DB.Backup(ctx, db.Scope{}, t.job.BackupID); err != nil {
+		t.log.WarnContext(ctx, "its backup not read", "error", err)
+		t.end(ctx, db.JobEnd{State: stowage.JobFailed, Error: why, Now: t.Now()})
+		return
+	}
+	t.settle(ctx, stowage.Errorf(stowage.Unavailable, "%s", why))
+}

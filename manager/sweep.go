@@ -1,0 +1,154 @@
+package manager
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"github.com/stowage/stowage"
+	"github.com/stowage/stowage/drivers"
+	"github.com/stowage/stowage/rpc"
+)
+
+// sweepLimit bounds what one sweep takes on; the next one goes on.
+const sweepLimit = 200
+
+// Sweep does the periodic clearing up once. Managers do it beside one another.
+func (m *Manager) Sweep(ctx context.Context) {
+	m.rescue(ctx)
+	m.clearUp(ctx)
+}
+
+// rescue needs the database only, and must not wait for anybody else.
+func (m *Manager) rescue(ctx context.Context) {
+	m.takeOver(ctx)
+	m.endOverdue(ctx)
+}
+
+// clearUp needs neighbours; slow ones make it late, and nothing else.
+func (m *Manager) clearUp(ctx context.Context) {
+	within, cancel := context.WithTimeout(ctx, m.Lease)
+	defer cancel()
+	m.ringAgain(within)
+	m.tidyEnded(within)
+	m.removeLeftovers(within)
+}
+
+// takeOver gives back the jobs of the dead and rings for them.
+func (m *Manager) takeOver(ctx context.Context) {
+	ids, err := m.DB.TakeOver(ctx, m.Host, m.owner, m.Now())
+	if err != nil {
+		m.Log.WarnContext(ctx, "leases not looked at", "error", err)
+	}
+	for _, id := range ids {
+		m.Log.WarnContext(ctx, "job taken from a manager that stopped", "job", id)
+	}
+}
+
+// ringAgain rings for queued jobs whose bell nobody heard: once a queue, since
+// whoever hears it looks at the table.
+func (m *Manager) ringAgain(ctx context.Context) {
+	now := m.Now()
+	jobs, err := m.DB.Unrung(ctx, now.Add(-m.RingAgain), now, sweepLimit)
+	if err != nil {
+		m.Log.WarnContext(ctx, "bells not looked at", "error", err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, m.SweepInterval)
+	defer cancel()
+	rung := map[string]bool{}
+	for _, j := range jobs {
+		queue := rpc.AnyQueue
+		if j.Backend != "" {
+			queue = rpc.BackendQueue(j.Backend)
+		}
+		if rung[queue] {
+			continue
+		}
+		rung[queue] = true
+		if err := m.Transport.Ring(ctx, queue, rpc.Bell{JobID: j.ID, RequestID: j.RequestID}); err != nil {
+			m.Log.DebugContext(ctx, "bell not rung", "job", j.ID, "queue", queue, "error", err)
+		}
+	}
+}
+
+// tidyEnded frees volumes and removes snapshots of jobs that have ended.
+func (m *Manager) tidyEnded(ctx context.Context) {
+	keys, _ := m.keys()
+	locked, err := m.DB.Locked(ctx, sweepLimit)
+	if err != nil {
+		m.Log.WarnContext(ctx, "locks not looked at", "error", err)
+	}
+	left, err := m.DB.Leftovers(ctx, keys, sweepLimit)
+	if err != nil {
+		m.Log.WarnContext(ctx, "snapshots not looked at", "error", err)
+	}
+	for _, j := range append(locked, left...) {
+		if ctx.Err() != nil {
+			return
+		}
+		m.tidy(ctx, j)
+	}
+}
+
+// leftoverGrace is between the two looks that a snapshot nobody knows of must
+// be seen at before it goes.
+const leftoverGrace = time.Minute
+
+// removeLeftovers removes snapshots that no job knows: those a driver finished
+// taking when its manager was dead already. Whose backup is not being made any
+// more, nobody will read. It is called by one goroutine.
+func (m *Manager) removeLeftovers(ctx context.Context) {
+	if m.Now().Sub(m.looked) < leftoverGrace {
+		return
+	}
+	m.looked = m.Now()
+	doubtful := map[string]bool{}
+	keys, _ := m.keys()
+	for _, key := range keys {
+		vols, _ := m.backend(key)
+		lister, ok := vols.(drivers.Leftovers)
+		if !ok {
+			continue
+		}
+		found, err := lister.Leftovers(ctx)
+		if err != nil {
+			m.Log.WarnContext(ctx, "snapshots not listed", "backend", key, "error", err)
+			continue
+		}
+		for _, snap := range found {
+			uuid, ours := strings.CutPrefix(snap.Name, snapshotPrefix)
+			if !ours {
+				continue
+			}
+			needed, err := m.DB.Creating(ctx, uuid)
+			switch {
+			case err != nil:
+				m.Log.WarnContext(ctx, "backup of a snapshot not looked for", "snapshot", snap.Name, "error", err)
+			case needed:
+			case !m.doubtful[snap.Name]:
+				doubtful[snap.Name] = true
+			default:
+				m.Log.InfoContext(ctx, "removing a snapshot that nobody knows of", "snapshot", snap.Name, "volume", snap.Volume.Name)
+				if err := vols.RemoveSnapshot(ctx, snap); err != nil {
+					m.Log.WarnContext(ctx, "leftover snapshot not removed", "snapshot", snap.Name, "error", err)
+				}
+			}
+		}
+	}
+	m.doubtful = doubtful
+}
+
+// endOverdue ends jobs that waited too long, or missed their window.
+func (m *Manager) endOverdue(ctx context.Context) {
+	for range sweepLimit {
+		now := m.Now()
+		job, err := m.DB.ClaimOverdue(ctx, m.owner, now.Add(-m.QueueTimeout), now, m.Lease)
+		if err != nil {
+			if stowage.CodeOf(err) != stowage.NotFound {
+				m.Log.WarnContext(ctx, "waiting jobs not looked at", "error", err)
+			}
+			return
+		}
+		m.task(job).overdue(ctx)
+	}
+}
