@@ -1,0 +1,129 @@
+package service
+
+import (
+	"context"
+	"errors"
+
+	"github.com/stowage/stowage"
+	"github.com/stowage/stowage/cloud"
+	"github.com/stowage/stowage/db"
+)
+
+var errNotAvailable = stowage.Errorf(stowage.Invalid, "Invalid volume: Volume to be backed up must be available")
+
+// An encrypted volume's key goes with the volume: what we would store of it
+// could never be read again.
+var errEncrypted = stowage.Errorf(stowage.Invalid, "Invalid volume: Encrypted volumes cannot be backed up or restored to yet")
+
+// BackupRequest asks for a backup of a volume.
+type BackupRequest struct {
+	VolumeID    string
+	Name        string
+	Description string
+	Container   string // empty: stowage.DefaultContainer
+}
+
+// BackupVolume begins a backup of a volume the user sees, into a container of
+// his own account. NotFound: no such volume. Invalid: it is not available.
+// Forbidden: Swift refuses. Unavailable: no manager reaches its backend.
+func (s *Service) BackupVolume(ctx context.Context, user cloud.User, req BackupRequest) (stowage.Backup, error) {
+	none := stowage.Backup{}
+	if req.Container == "" {
+		req.Container = stowage.DefaultContainer
+	}
+	vol, loc, err := s.userVolume(ctx, user, req.VolumeID)
+	if err != nil {
+		return none, err
+	}
+	if vol.Status != stowage.VolumeAvailable {
+		return none, errNotAvailable
+	}
+	if vol.Encrypted {
+		return none, errEncrypted
+	}
+	if loc, err = s.reach(ctx, loc); err != nil {
+		return none, err
+	}
+	if err := s.Containers.Prepare(ctx, user, req.Container); err != nil {
+		return none, err
+	}
+
+	ctx, cancel := finish(ctx, s.HoldTime/2)
+	defer cancel()
+	now := s.Now()
+	b := stowage.Backup{
+		UUID: s.NewID(), ProjectID: user.ProjectID, UserID: user.UserID, Name: req.Name, Description: req.Description,
+		Container: req.Container, Status: stowage.BackupCreating, Volume: record(vol), SizeGiB: vol.SizeGiB,
+		CreatedAt: now, UpdatedAt: now,
+	}
+	j := s.newJob(stowage.JobBackup, user, now.Add(s.HoldTime))
+	j.Backend, j.VolumeID, j.Params.Volume, j.Lock = loc.Backend, vol.ID, loc, stowage.LockWanted
+	if err := s.DB.CreateBackup(ctx, &b, &j); err != nil {
+		return none, err
+	}
+	gone := db.BackupMove{ID: b.ID, From: stowage.BackupCreating, Remove: true}
+	if err := s.lockAndHand(ctx, &j, stowage.VolumeBackingUp, errNotAvailable); err != nil {
+		if err := s.abandon(ctx, j, gone, err); err != nil {
+			return none, err
+		}
+	}
+	s.Log.InfoContext(ctx, "backup begins", "backup", b.ID, "job", j.ID, "volume", vol.ID, "backend", loc.Backend)
+	return b, nil
+}
+
+// userVolume gives a volume that the user sees, as the service sees it, and
+// where it is.
+func (s *Service) userVolume(ctx context.Context, user cloud.User, id string) (cloud.Volume, stowage.VolumeLocation, error) {
+	vol, err := s.Volumes.UserVolume(ctx, user, id)
+	if stowage.CodeOf(err) == stowage.NotFound {
+		return vol, stowage.VolumeLocation{}, stowage.Wrap(stowage.NotFound, err, "Volume %s could not be found.", id)
+	}
+	if err != nil {
+		return vol, stowage.VolumeLocation{}, err
+	}
+	loc, err := s.locate(ctx, vol.ID)
+	return vol, loc, err
+}
+
+func (s *Service) locate(ctx context.Context, volumeID string) (stowage.VolumeLocation, error) {
+	full, err := s.Volumes.Volume(ctx, volumeID)
+	if err != nil {
+		return stowage.VolumeLocation{}, err
+	}
+	return s.Volumes.Locate(ctx, full)
+}
+
+// lockAndHand locks the job's volume, shows the status on it, and gives the job
+// to the managers. The error for a volume that is not available is the verb's own.
+func (s *Service) lockAndHand(ctx context.Context, j *stowage.Job, status string, notAvailable *stowage.Error) error {
+	attachment, vol, err := cloud.TakeVolume(ctx, s.Volumes, j.VolumeID, j.ID, status)
+	j.AttachmentID = attachment
+	if _, unknown := errors.AsType[*cloud.Unknown](err); err != nil && !unknown && stowage.CodeOf(err) == stowage.Conflict {
+		return stowage.Wrap(notAvailable.Code, err, "%s", notAvailable.Message)
+	}
+	if err != nil {
+		return err
+	}
+	j.Lock = stowage.LockHeld
+	// It may have moved since it was looked at.
+	loc, err := s.Volumes.Locate(ctx, vol)
+	if err == nil {
+		loc, err = s.reach(ctx, loc)
+	}
+	if err != nil {
+		return err
+	}
+	j.Backend, j.Params.Volume = loc.Backend, loc
+	if err := s.DB.Note(ctx, *j, s.Now()); err != nil {
+		return err
+	}
+	return s.hand(ctx, *j)
+}
+
+// record keeps what is worth restoring of a volume.
+func record(v cloud.Volume) stowage.VolumeRecord {
+	return stowage.VolumeRecord{
+		ID: v.ID, Name: v.Name, Description: v.Description, Type: v.Type, AvailabilityZone: v.AvailabilityZone,
+		Bootable: v.Bootable, Metadata: v.Metadata, ImageMetadata: v.ImageMetadata,
+	}
+}

@@ -1,0 +1,170 @@
+package service
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/stowage/stowage"
+	"github.com/stowage/stowage/cloud"
+	"github.com/stowage/stowage/db"
+)
+
+var errTargetNotAvailable = stowage.Errorf(stowage.Invalid, "Invalid volume: Volume to be restored to must be available")
+
+// RestoreBackup begins a restore of a backup of the scope, to a volume the
+// user sees, or to a new one made with his token and quota when volumeID is
+// empty. It gives the volume's id.
+func (s *Service) RestoreBackup(ctx context.Context, user cloud.User, scope db.Scope, id int64, volumeID string) (string, error) {
+	b, err := s.DB.Backup(ctx, scope, id)
+	if err != nil {
+		return "", err
+	}
+	notNow := stowage.Errorf(stowage.Invalid, "Invalid backup: Backup status must be available")
+	if b.Status != stowage.BackupAvailable {
+		return "", notNow
+	}
+	if b.ProjectID == user.ProjectID {
+		if err := s.Containers.MayRead(ctx, user, b.Container); err != nil {
+			return "", err
+		}
+	}
+	j := s.newJob(stowage.JobRestore, user, time.Time{})
+	j.BackupID, j.Lock = b.ID, stowage.LockWanted
+	if volumeID != "" {
+		err = s.aimAt(ctx, user, b, volumeID, &j)
+	} else {
+		j.Params.NewVolume = true
+		err = s.anyManager(ctx)
+	}
+	if err != nil {
+		return "", err
+	}
+
+	ctx, cancel := finish(ctx, s.CreateTimeout+s.HoldTime/2)
+	defer cancel()
+	j.ReadyAt = s.Now().Add(s.CreateTimeout + s.HoldTime)
+	move := db.BackupMove{ID: b.ID, From: stowage.BackupAvailable, To: stowage.BackupRestoring, Now: s.Now()}
+	err = s.DB.StartJob(ctx, move, &j)
+	if stowage.CodeOf(err) == stowage.Conflict {
+		return "", stowage.Wrap(notNow.Code, err, "%s", notNow.Message)
+	}
+	if err != nil {
+		return "", err
+	}
+	back := db.BackupMove{ID: b.ID, From: stowage.BackupRestoring, To: stowage.BackupAvailable}
+	if err := s.prepareTarget(ctx, user, b, &j); err != nil {
+		if err := s.abandon(ctx, j, back, err); err != nil {
+			return "", err
+		}
+	}
+	s.Log.InfoContext(ctx, "restore begins", "backup", b.ID, "job", j.ID, "volume", j.VolumeID, "backend", j.Backend)
+	return j.VolumeID, nil
+}
+
+// aimAt checks an existing volume as the target.
+func (s *Service) aimAt(ctx context.Context, user cloud.User, b stowage.Backup, volumeID string, j *stowage.Job) error {
+	vol, loc, err := s.userVolume(ctx, user, volumeID)
+	switch {
+	case err != nil:
+		return err
+	case vol.Status != stowage.VolumeAvailable:
+		return errTargetNotAvailable
+	case vol.Encrypted:
+		return errEncrypted
+	case vol.SizeGiB < b.SizeGiB:
+		return stowage.Errorf(stowage.Invalid,
+			"Invalid volume: Volume to be restored to is smaller than the backup to be restored")
+	}
+	if loc, err = s.reach(ctx, loc); err != nil {
+		return err
+	}
+	j.VolumeID, j.Backend, j.Params.Volume = vol.ID, loc.Backend, loc
+	return nil
+}
+
+// prepareTarget makes the new volume if there is to be one, locks the target,
+// and hands the job on. A new volume that is slow to come is left to a manager.
+func (s *Service) prepareTarget(ctx context.Context, user cloud.User, b stowage.Backup, j *stowage.Job) error {
+	if j.Params.NewVolume {
+		vol, err := s.createLike(ctx, user, b, j.ID)
+		if err != nil {
+			return err
+		}
+		j.VolumeID = vol.ID
+		if err := s.DB.Note(ctx, *j, s.Now()); err != nil {
+			return err
+		}
+		there, err := s.awaitVolume(ctx, vol.ID)
+		if err != nil {
+			return err
+		}
+		if !there {
+			return s.hand(ctx, *j)
+		}
+	}
+	return s.lockAndHand(ctx, j, stowage.VolumeRestoringBackup, errTargetNotAvailable)
+}
+
+// createLike asks for a volume of the source's size, and of its type and zone
+// as far as they are still to be had.
+func (s *Service) createLike(ctx context.Context, user cloud.User, b stowage.Backup, job string) (cloud.Volume, error) {
+	meta := map[string]string{}
+	maps.Copy(meta, b.Volume.Metadata)
+	meta[stowage.RestoreMark] = job
+	req := cloud.VolumeRequest{
+		Name:        fmt.Sprintf("restore_backup_%d", b.ID),
+		Description: fmt.Sprintf("Restored from backup %d of volume %s", b.ID, b.Volume.ID),
+		SizeGiB:     b.SizeGiB, Metadata: meta,
+	}
+	type choice struct{ kind, zone string }
+	choices := []choice{{b.Volume.Type, b.Volume.AvailabilityZone}}
+	for _, c := range []choice{{b.Volume.Type, ""}, {"", b.Volume.AvailabilityZone}, {"", ""}} {
+		if !slices.Contains(choices, c) {
+			choices = append(choices, c)
+		}
+	}
+	var err error
+	for _, c := range choices {
+		req.Type, req.AvailabilityZone = c.kind, c.zone
+		var vol cloud.Volume
+		vol, err = s.Volumes.CreateUserVolume(ctx, user, req)
+		switch stowage.CodeOf(err) {
+		case stowage.OverLimit:
+			return vol, stowage.Wrap(stowage.Invalid, err, "Volume quota exceeded. You cannot create a volume of size %dG", b.SizeGiB)
+		case stowage.Invalid: // this type or zone is not to be had any more
+			s.Log.InfoContext(ctx, "volume refused, trying another form", "backup", b.ID, "type", c.kind, "zone", c.zone, "error", err)
+			continue
+		}
+		return vol, err
+	}
+	return cloud.Volume{}, err
+}
+
+// awaitVolume waits until a new volume is there, for CreateTimeout; false when
+// it is still being made.
+func (s *Service) awaitVolume(ctx context.Context, id string) (bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.CreateTimeout)
+	defer cancel()
+	for {
+		vol, err := s.Volumes.Volume(ctx, id)
+		switch {
+		case ctx.Err() != nil:
+			return false, nil
+		case err != nil:
+			return false, err
+		case vol.Encrypted:
+			return false, errEncrypted
+		case vol.Status == stowage.VolumeAvailable:
+			return true, nil
+		case vol.Status != stowage.VolumeCreating && vol.Status != stowage.VolumeDownloading:
+			return false, stowage.Errorf(stowage.Invalid, "Error while creating volume %s: its status is %s.", id, vol.Status)
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(s.Poll):
+		}
+	}
+}
