@@ -1,0 +1,86 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/spf13/cobra"
+
+	"github.com/stowage/stowage/engine"
+	"github.com/stowage/stowage/internal/config"
+	"github.com/stowage/stowage/manager"
+)
+
+func managerCommand() *cobra.Command {
+	var s settings
+	cmd := &cobra.Command{
+		Use: "manager", Short: "Do the work, beside the volumes of this host", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := s.load()
+			if err == nil {
+				err = needs(c, map[string]bool{
+					"[database] connection": true, "[DEFAULT] transport_url": true, "[keystone_authtoken] auth_url": true,
+					"[DEFAULT] enabled_backends": true,
+				})
+			}
+			if err != nil {
+				return err
+			}
+			return runManager(cmd.Context(), c)
+		},
+	}
+	s.flags(cmd)
+	return cmd
+}
+
+func runManager(ctx context.Context, c *config.Config) (err error) {
+	// What an earlier process of this host held is ours at once, so that one
+	// must be gone for certain.
+	if err := os.MkdirAll(c.Default.StatePath, 0o750); err != nil {
+		return fmt.Errorf("[DEFAULT] state_path: %w", err)
+	}
+	unlock, err := lockFile(filepath.Join(c.Default.StatePath, "manager-"+url.PathEscape(c.Default.Host)+".lock"))
+	if err != nil {
+		return fmt.Errorf("[DEFAULT] state_path and host: %w", err)
+	}
+	defer func() { err = errors.Join(err, unlock()) }()
+	for _, b := range c.Backends { // config check may run elsewhere; here it must be
+		if _, err := os.Stat(b.CephConf); b.VolumeDriver == "rbd" && err != nil {
+			return fmt.Errorf("[%s] rbd_ceph_conf: %w", b.Name, err)
+		}
+	}
+	p, err := openParts(ctx, c, "stowage-manager", func() error { return nil })
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, p.close()) }()
+	list, err := backends(c, p.log)
+	if err != nil {
+		return err
+	}
+	objects, err := stores(c, p.log)
+	if err != nil {
+		return err
+	}
+	// The heap is large buffers that live as long as a job: letting it double
+	// before it is collected would cost their size again.
+	debug.SetGCPercent(30)
+	d := c.Default
+	p.log.Info("starting", "host", d.Host, "version", version)
+	return manager.New(manager.Options{
+		DB: p.base, Transport: p.transport, Volumes: p.volumes, Stores: objects, Backends: list, Log: p.log,
+		Engine: engine.New(engine.Options{
+			Workers: c.Engine.Workers, PackBytes: c.Engine.PieceSizeMB << 20, NoCompress: c.Engine.Compression == "none",
+		}),
+		Host: d.Host, Instance: uuid.NewString(), Version: version, Now: time.Now,
+		MaxJobs: d.MaxJobs, MaxAttempts: d.MaxAttempts, Lease: d.LeaseTime, ReportInterval: d.ReportInterval,
+		SweepInterval: d.SweepInterval, QueueTimeout: d.QueueTimeout, GraceTime: grace(c),
+	}).Run(ctx)
+}
