@@ -89,10 +89,30 @@ mark() { printf 'STOWAGE_STACK=%s:%s' "$STATE" "$1"; }
 
 pid_of() { cat "$RUN/$1.pid" 2>/dev/null; }
 
+# In the middle of an execve a process has no environment to read, for as long
+# as the new program takes to come from a cold disk. Nothing can be said of it
+# then but that it lives, so we ask again.
 running() {
-    local pid
-    pid=$(pid_of "$1") && [[ -n $pid ]] &&
-        grep -qzFx "$(mark "$1")" "/proc/$pid/environ" 2>/dev/null
+    local pid environ end=$((SECONDS + 30))
+    pid=$(pid_of "$1") && [[ -n $pid ]] || return 1
+    while ((SECONDS < end)); do
+        # One read: two could straddle the execve. No newline is in any mark.
+        environ=$(tr '\0' '\n' 2>/dev/null <"/proc/$pid/environ") || return 1
+        if [[ -n $environ ]]; then
+            grep -qFx "$(mark "$1")" <<<"$environ"
+            return
+        fi
+        alive "$pid" || return 1
+        sleep 0.02
+    done
+    return 1
+}
+
+# alive PID: neither gone nor a zombie.
+alive() {
+    local state
+    state=$(sed -n 's/^State:[[:space:]]*//p' "/proc/$1/status" 2>/dev/null)
+    [[ -n $state && $state != [ZX]* ]]
 }
 
 # Every process with the daemon's mark: itself, workers, orphans of a killed one.
@@ -171,11 +191,15 @@ halt() {
             sleep 0.1
         done
     fi
-    left=$(family "$name")
-    # shellcheck disable=SC2086 # a list of pids
-    if [[ -n $left ]]; then
-        kill -KILL $left 2>/dev/null || true
-    fi
+    # Twice: one look may miss a process in the middle of an execve.
+    for end in 1 2; do
+        left=$(family "$name")
+        # shellcheck disable=SC2086 # a list of pids
+        if [[ -n $left ]]; then
+            kill -KILL $left 2>/dev/null || true
+        fi
+        sleep 0.05
+    done
     rm -f "$RUN/$name.pid" "$RUN/$name.stamp"
 }
 
