@@ -80,6 +80,32 @@ type Source interface {
 	Allocated(ctx context.Context, offset, length int64, fn func(stowage.Extent) error) error
 }
 
+// ChangeSource is a Source that can tell what changed since an older snapshot
+// of the same volume, without reading.
+type ChangeSource interface {
+	Source
+	// Changed calls fn, in ascending order without overlap, for each extent
+	// within [offset, offset+length) whose bytes may differ from those in base;
+	// everything else is certainly the same in both. Extents that were
+	// discarded since count as well. What lies behind the end of a shorter base
+	// counts if it may hold data. NotFound: base is gone, is not the very
+	// snapshot that was created, or is not of this volume's image; fn may have
+	// been called by then, and what it was told must not be trusted.
+	Changed(ctx context.Context, base stowage.Snapshot, offset, length int64, fn func(stowage.Extent) error) error
+}
+
+// Bases is what a driver can do whose snapshots may stay after a backup, so
+// that the next one reads only what changed, without ever being in the way of
+// a user who deletes the volume.
+type Bases interface {
+	Volumes
+	// KeepSnapshot turns a snapshot that was read into one that stays: under a
+	// name with which the volume can be deleted. It gives the snapshot as it is
+	// called now. Called again (the first caller died) with the old or the new
+	// name it gives the same. NotFound: the snapshot is gone, or another.
+	KeepSnapshot(ctx context.Context, snap stowage.Snapshot, name string) (stowage.Snapshot, error)
+}
+
 // Target is a volume open for writing. WriteAt and WriteZeroes may be called
 // from many goroutines, for ranges that do not overlap and lie within Size: a
 // target never grows, anything else is Invalid. A target that was closed without Flush holds nobody knows what.
@@ -96,6 +122,13 @@ type Target interface {
 	Empty(ctx context.Context) (bool, error)
 	// Flush makes everything written durable.
 	Flush() error
+}
+
+// ReadableTarget is a Target that can be read, so that what it holds already
+// need not be written again. ReadAt gives what was written last.
+type ReadableTarget interface {
+	Target
+	io.ReaderAt
 }
 
 // ObjectInfo is what a store tells of an object without reading it.
@@ -116,8 +149,8 @@ type Store interface {
 	// are tried again inside, always with the same bytes. A name that is
 	// written over has one writer's bytes afterwards; what is found while that
 	// goes on is not promised (Swift may find nothing), and nobody here writes
-	// a name twice.
-	Put(ctx context.Context, name string, data []byte) error
+	// a name twice. etag is the MD5 of data in lower-case hex, made on the way.
+	Put(ctx context.Context, name string, data []byte) (etag string, err error)
 
 	// Get reads [offset, offset+len(buf)) of an object into buf and reports
 	// how many bytes there were; fewer than len(buf) only at the object's end,
