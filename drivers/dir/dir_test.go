@@ -80,7 +80,7 @@ func TestANewcomerCanRead(t *testing.T) {
 		"/x":                             "%-/x.object",
 		strings.Repeat("y", 250):         strings.Repeat("y", 200) + "%/" + strings.Repeat("y", 50) + ".object",
 	} {
-		if err := s.Put(t.Context(), name, []byte(name)); err != nil {
+		if _, err := s.Put(t.Context(), name, []byte(name)); err != nil {
 			t.Fatal(err)
 		}
 		info, err := os.Stat(filepath.Join(root, project, "volumebackups", path))
@@ -102,7 +102,7 @@ func TestANewcomerCanRead(t *testing.T) {
 func TestWhatIsNotOursIsNotListed(t *testing.T) {
 	root := t.TempDir()
 	s := store(t, root)
-	if err := s.Put(t.Context(), "a/b", nil); err != nil {
+	if _, err := s.Put(t.Context(), "a/b", nil); err != nil {
 		t.Fatal(err)
 	}
 	top := filepath.Join(root, project, "volumebackups")
@@ -130,7 +130,7 @@ func TestWhatIsNotOursIsNotListed(t *testing.T) {
 		if n, err := s.Get(t.Context(), name, make([]byte, 100), 0); err == nil || n != 0 {
 			t.Errorf("read %d bytes through a link", n)
 		}
-		if err := s.Put(t.Context(), "etc/x", nil); err == nil {
+		if _, err := s.Put(t.Context(), "etc/x", nil); err == nil {
 			t.Error("put through a link")
 		}
 	}
@@ -140,7 +140,7 @@ func TestDeleteLeavesNoDirectories(t *testing.T) {
 	root := t.TempDir()
 	s := store(t, root)
 	for _, name := range []string{"a/b/c", "a/b/d"} {
-		if err := s.Put(t.Context(), name, nil); err != nil {
+		if _, err := s.Put(t.Context(), name, nil); err != nil {
 			t.Fatal(err)
 		}
 	}

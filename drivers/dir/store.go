@@ -43,26 +43,28 @@ func (s *store) begin(ctx context.Context, name string) ([]string, error) {
 }
 
 // Put writes to a temporary file and renames it.
-func (s *store) Put(ctx context.Context, name string, data []byte) error {
+func (s *store) Put(ctx context.Context, name string, data []byte) (string, error) {
 	entries, err := s.begin(ctx, name)
 	if err != nil {
-		return err
+		return "", err
 	}
+	sum := md5.Sum(data)
+	etag := hex.EncodeToString(sum[:])
 	temp := path.Join(s.top, newPrefix+s.newID())
-	if err := s.write(temp, data); err != nil {
-		return coded(err, "put object %s into container %s", name, s.container)
+	if err := s.write(temp, data, etag); err != nil {
+		return "", coded(err, "put object %s into container %s", name, s.container)
 	}
 	if err := s.place(temp, entries); err != nil {
 		err = coded(err, "put object %s into container %s", name, s.container)
 		if gone := s.root.Remove(temp); gone != nil && !errors.Is(gone, fs.ErrNotExist) {
 			err = errors.Join(err, gone)
 		}
-		return err
+		return "", err
 	}
-	return nil
+	return etag, nil
 }
 
-func (s *store) write(temp string, data []byte) (err error) {
+func (s *store) write(temp string, data []byte, etag string) (err error) {
 	f, err := s.root.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return err
@@ -75,8 +77,7 @@ func (s *store) write(temp string, data []byte) (err error) {
 	if _, err := f.Write(data); err != nil {
 		return err
 	}
-	sum := md5.Sum(data)
-	err = unix.Fsetxattr(int(f.Fd()), md5Attr, []byte(hex.EncodeToString(sum[:])), 0)
+	err = unix.Fsetxattr(int(f.Fd()), md5Attr, []byte(etag), 0)
 	if err != nil && !errors.Is(err, unix.ENOTSUP) && !errors.Is(err, unix.EPERM) {
 		return fmt.Errorf("note the MD5: %w", err)
 	}

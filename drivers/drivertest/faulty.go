@@ -53,8 +53,12 @@ type faultyStore struct {
 	faults *Faults
 }
 
-func (f *faultyStore) Put(ctx context.Context, name string, data []byte) error {
-	return f.faults.call(OpPut, name, func() error { return f.store.Put(ctx, name, data) })
+func (f *faultyStore) Put(ctx context.Context, name string, data []byte) (etag string, err error) {
+	err = f.faults.call(OpPut, name, func() (err error) { etag, err = f.store.Put(ctx, name, data); return err })
+	if err != nil {
+		return "", err
+	}
+	return etag, nil
 }
 
 func (f *faultyStore) Get(ctx context.Context, name string, buf []byte, offset int64) (n int, err error) {

@@ -34,7 +34,7 @@ func (l *Lagging) Settle() {
 }
 
 // Put remembers what the list has to go on showing, then puts.
-func (l *Lagging) Put(ctx context.Context, name string, data []byte) error {
+func (l *Lagging) Put(ctx context.Context, name string, data []byte) (string, error) {
 	l.remember(ctx, name)
 	return l.Store.Put(ctx, name, data)
 }

@@ -20,7 +20,7 @@ func listOrder(t *testing.T, f StoresFixture) {
 		"\uffee", "100%", "100%/x", "1?", "1#", "1&2=3", "p/" + strings.Repeat("q", 300), "p/" + strings.Repeat("q", 300) + "/r", "p/" + strings.Repeat("q", 299),
 	}
 	for _, name := range names {
-		must(t, s.Put(t.Context(), name, []byte(name)))
+		put(t, s, name, []byte(name))
 	}
 	slices.Sort(names)
 	for _, prefix := range []string{
@@ -56,7 +56,7 @@ func listEnds(t *testing.T, f StoresFixture) {
 	}
 	s := f.store(t, "suite")
 	for i := range 5 {
-		must(t, s.Put(t.Context(), fmt.Sprint(i), nil))
+		put(t, s, fmt.Sprint(i), nil)
 	}
 	enough := errors.New("enough")
 	calls := 0
@@ -82,7 +82,7 @@ func listMany(t *testing.T, f StoresFixture) {
 	var want []string
 	for i := range 57 {
 		name := fmt.Sprintf("d%d/o%02d", i%3, i)
-		must(t, s.Put(t.Context(), name, nil))
+		put(t, s, name, nil)
 		want = append(want, name)
 	}
 	slices.Sort(want)

@@ -32,6 +32,12 @@ func must(t *testing.T, err error) {
 	}
 }
 
+func put(t *testing.T, s drivers.Store, name string, data []byte) {
+	t.Helper()
+	_, err := s.Put(t.Context(), name, data)
+	must(t, err)
+}
+
 func names(t *testing.T, s drivers.Store) (names []string) {
 	t.Helper()
 	must(t, s.List(t.Context(), "", func(o drivers.ObjectInfo) error { names = append(names, o.Name); return nil }))
@@ -64,13 +70,13 @@ func TestFaultyStore(t *testing.T) {
 	ran := false
 	faults.On(drivertest.OpDelete, "x").Run(func() { ran = true })
 
-	must(t, s.Put(t.Context(), "manifest1", nil))
+	put(t, s, "manifest1", nil)
 	for _, name := range []string{"manifest2", "pack1", "pack2"} {
-		if err := s.Put(t.Context(), name, nil); !errors.Is(err, errAway) {
-			t.Errorf("Put %s: %v", name, err)
+		if etag, err := s.Put(t.Context(), name, nil); !errors.Is(err, errAway) || etag != "" {
+			t.Errorf("Put %s: %q, %v", name, etag, err)
 		}
 	}
-	must(t, s.Put(t.Context(), "pack3", nil))
+	put(t, s, "pack3", nil)
 	for range 3 {
 		if _, err := s.Get(t.Context(), "pack3", nil, 0); !errors.Is(err, errAway) {
 			t.Errorf("Get: %v", err)
@@ -92,12 +98,12 @@ func TestFaultyStore(t *testing.T) {
 func TestLagging(t *testing.T) {
 	plain, err := stores(t).Open(t.Context(), "p", "c")
 	must(t, err)
-	must(t, plain.Put(t.Context(), "old", []byte("1")))
-	must(t, plain.Put(t.Context(), "gone", []byte("1")))
+	put(t, plain, "old", []byte("1"))
+	put(t, plain, "gone", []byte("1"))
 	s := drivertest.NewLagging(plain)
 
-	must(t, s.Put(t.Context(), "new", nil))
-	must(t, s.Put(t.Context(), "old", []byte("12")))
+	put(t, s, "new", nil)
+	put(t, s, "old", []byte("12"))
 	must(t, s.Delete(t.Context(), "gone"))
 	if got := names(t, s); !slices.Equal(got, []string{"gone", "old"}) {
 		t.Errorf("before it settles: %q", got)

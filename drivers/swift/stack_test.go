@@ -139,7 +139,7 @@ func TestStackAccessList(t *testing.T) {
 		t.Fatal(err)
 	}
 	for verb, call := range verbs {
-		if err := s.Put(t.Context(), "x", []byte("0123456789")); err != nil {
+		if _, err := s.Put(t.Context(), "x", []byte("0123456789")); err != nil {
 			t.Fatal(err)
 		}
 		if err := call(t.Context(), s); err != nil {

@@ -39,13 +39,17 @@ func (s *store) doing(verb, name string) string {
 
 // Put sends the bytes with their MD5. A retry after an attempt that did work
 // writes the same object again.
-func (s *store) Put(ctx context.Context, name string, data []byte) error {
+func (s *store) Put(ctx context.Context, name string, data []byte) (string, error) {
 	if err := checkName(name); err != nil {
-		return err
+		return "", err
 	}
 	sum := md5.Sum(data)
 	etag := hex.EncodeToString(sum[:])
-	return s.try(ctx, s.doing("put", name), func(ctx context.Context) error { return s.put(ctx, name, data, etag) })
+	err := s.try(ctx, s.doing("put", name), func(ctx context.Context) error { return s.put(ctx, name, data, etag) })
+	if err != nil {
+		return "", err
+	}
+	return etag, nil
 }
 
 func (s *store) put(ctx context.Context, name string, data []byte, etag string) error {

@@ -39,7 +39,13 @@ func TestSuite(t *testing.T) {
 
 // verbs are all there are, each one call that works on the rig.
 var verbs = map[string]func(ctx context.Context, s drivers.Store) error{
-	"put": func(ctx context.Context, s drivers.Store) error { return s.Put(ctx, "y", []byte("hello")) },
+	"put": func(ctx context.Context, s drivers.Store) error {
+		got, err := s.Put(ctx, "y", []byte("hello"))
+		if err == nil && got != etag([]byte("hello")) || err != nil && got != "" {
+			return fmt.Errorf("put gave ETag %q: %w", got, err)
+		}
+		return err
+	},
 	"get": func(ctx context.Context, s drivers.Store) error {
 		buf := make([]byte, 4)
 		n, err := s.Get(ctx, "x", buf, 3)
@@ -155,12 +161,14 @@ func TestExpiredTokenIsReplaced(t *testing.T) {
 func TestNoTokenToBeHad(t *testing.T) {
 	r := newRig(t)
 	r.source.err = errors.New("keystone is away")
-	wantCode(t, "Put", r.Put(t.Context(), "y", nil), stowage.Unavailable)
+	_, err := r.Put(t.Context(), "y", nil)
+	wantCode(t, "Put", err, stowage.Unavailable)
 	if len(r.pauses) != 4 {
 		t.Errorf("paused %v", r.pauses)
 	}
 	r.source.err = stowage.Errorf(stowage.Unauthorized, "wrong password")
-	wantCode(t, "Put", r.Put(t.Context(), "y", nil), stowage.Unauthorized)
+	_, err = r.Put(t.Context(), "y", nil)
+	wantCode(t, "Put", err, stowage.Unauthorized)
 	if n := len(r.seen()); n != 0 {
 		t.Errorf("%d requests without a token", n)
 	}
@@ -198,7 +206,7 @@ func TestPutThatWorksAndFails(t *testing.T) {
 		},
 	}
 	data := bytes.Repeat([]byte("x"), 3<<20)
-	if err := r.Put(t.Context(), "y", data); err != nil {
+	if _, err := r.Put(t.Context(), "y", data); err != nil {
 		t.Fatal(err)
 	}
 	clear(data)
