@@ -66,6 +66,11 @@ type Backup struct {
 	Manifest       string
 	ManifestDigest string
 
+	// Damaged is why a restore would not give back the volume as it was: what
+	// the latest verification found missing or changed. Empty if nothing.
+	Damaged    string
+	VerifiedAt time.Time // end of the latest verification; zero before the first
+
 	SnapshotAt time.Time // when the snapshot was taken; zero before
 	CreatedAt  time.Time
 	UpdatedAt  time.Time

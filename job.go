@@ -11,6 +11,7 @@ const (
 	JobBackup  JobKind = "backup"
 	JobRestore JobKind = "restore"
 	JobDelete  JobKind = "delete"
+	JobVerify  JobKind = "verify" // looks at what is stored; the backup's status stays
 )
 
 // JobState is where a job is in its life.

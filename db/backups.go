@@ -14,24 +14,25 @@ import (
 
 const backupColumns = `id, uuid, project_id, user_id, name, description, container, status, fail_reason,
 	volume, size_gib, volume_bytes, stored_bytes, object_count, incremental, manifest, manifest_digest,
-	snapshot_at, created_at, updated_at`
+	damaged_reason, verified_at, snapshot_at, created_at, updated_at`
 
 func scanBackup(row rower) (stowage.Backup, error) {
 	var (
-		b                      stowage.Backup
-		volume                 string
-		snapshot, made, update int64
+		b      stowage.Backup
+		volume string
+		at     [4]int64
 	)
 	err := row.Scan(&b.ID, &b.UUID, &b.ProjectID, &b.UserID, &b.Name, &b.Description, &b.Container, &b.Status,
 		&b.FailReason, &volume, &b.SizeGiB, &b.VolumeBytes, &b.StoredBytes, &b.ObjectCount, &b.Incremental,
-		&b.Manifest, &b.ManifestDigest, &snapshot, &made, &update)
+		&b.Manifest, &b.ManifestDigest, &b.Damaged, &at[0], &at[1], &at[2], &at[3])
 	if err != nil {
 		return b, err
 	}
 	if err := json.Unmarshal([]byte(volume), &b.Volume); err != nil {
 		return b, fmt.Errorf("backup %d: its volume record: %w", b.ID, err)
 	}
-	b.SnapshotAt, b.CreatedAt, b.UpdatedAt = fromMicros(snapshot), fromMicros(made), fromMicros(update)
+	b.VerifiedAt, b.SnapshotAt = fromMicros(at[0]), fromMicros(at[1])
+	b.CreatedAt, b.UpdatedAt = fromMicros(at[2]), fromMicros(at[3])
 	return b, nil
 }
 
@@ -44,12 +45,26 @@ func (d *DB) Backup(ctx context.Context, scope Scope, id int64) (stowage.Backup,
 	if scope.ProjectID != "" {
 		q, args = q+" AND project_id = ?", append(args, scope.ProjectID)
 	}
+	return d.oneBackup(ctx, fmt.Sprintf("Backup %d", id), q, args...)
+}
+
+// BackupByUUID gives one backup by its UUID: NotFound outside the scope, too.
+func (d *DB) BackupByUUID(ctx context.Context, scope Scope, uuid string) (stowage.Backup, error) {
+	q, args := "SELECT "+backupColumns+" FROM backups WHERE uuid = ?", []any{uuid}
+	if scope.ProjectID != "" {
+		q, args = q+" AND project_id = ?", append(args, scope.ProjectID)
+	}
+	return d.oneBackup(ctx, "Backup "+uuid, q, args...)
+}
+
+// oneBackup reads one row: NotFound when there is none.
+func (d *DB) oneBackup(ctx context.Context, what, q string, args ...any) (stowage.Backup, error) {
 	b, err := scanBackup(d.sql.QueryRowContext(ctx, q, args...))
 	if errors.Is(err, sql.ErrNoRows) {
-		return b, stowage.Errorf(stowage.NotFound, "Backup %d could not be found.", id)
+		return b, stowage.Errorf(stowage.NotFound, "%s could not be found.", what)
 	}
 	if err != nil {
-		return b, fmt.Errorf("read backup %d: %w", id, unavailable(err))
+		return b, fmt.Errorf("read %s: %w", what, unavailable(err))
 	}
 	return b, nil
 }
@@ -98,24 +113,35 @@ func (d *DB) Creating(ctx context.Context, uuid string) (bool, error) {
 // CreateBackup writes a new backup and the job that makes it, sets their ids,
 // and ties them together.
 func (d *DB) CreateBackup(ctx context.Context, b *stowage.Backup, j *stowage.Job) error {
-	volume, err := json.Marshal(b.Volume)
-	if err != nil {
-		return fmt.Errorf("write backup: %w", err)
-	}
 	return d.inTx(ctx, func(tx *sql.Tx) error {
-		res, err := tx.ExecContext(ctx, `INSERT INTO backups (uuid, project_id, user_id, name, description, container,
-			status, volume_id, volume, size_gib, created_at, updated_at) VALUES (?,?,?,?,?,?,?,?,?,?,?,?)`,
-			b.UUID, b.ProjectID, b.UserID, b.Name, b.Description, b.Container, b.Status, b.Volume.ID, string(volume),
-			b.SizeGiB, micros(b.CreatedAt), micros(b.UpdatedAt))
-		if err != nil {
-			return fmt.Errorf("write backup: %w", err)
-		}
-		if b.ID, err = res.LastInsertId(); err != nil {
-			return fmt.Errorf("write backup: %w", err)
+		if err := insertBackup(ctx, tx, b); err != nil {
+			return err
 		}
 		j.BackupID = b.ID
 		return insertJob(ctx, tx, j)
 	})
+}
+
+// insertBackup writes a new row and sets its id.
+func insertBackup(ctx context.Context, tx *sql.Tx, b *stowage.Backup) error {
+	volume, err := json.Marshal(b.Volume)
+	if err != nil {
+		return fmt.Errorf("write backup: %w", err)
+	}
+	res, err := tx.ExecContext(ctx, `INSERT INTO backups (uuid, project_id, user_id, name, description, container, status,
+		fail_reason, volume_id, volume, size_gib, volume_bytes, stored_bytes, object_count, incremental, manifest,
+		manifest_digest, damaged_reason, verified_at, snapshot_at, created_at, updated_at)
+		VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)`,
+		b.UUID, b.ProjectID, b.UserID, b.Name, b.Description, b.Container, b.Status, clip(b.FailReason, 1024), b.Volume.ID,
+		string(volume), b.SizeGiB, b.VolumeBytes, b.StoredBytes, b.ObjectCount, b.Incremental, b.Manifest, b.ManifestDigest,
+		clip(b.Damaged, 1024), micros(b.VerifiedAt), micros(b.SnapshotAt), micros(b.CreatedAt), micros(b.UpdatedAt))
+	if err != nil {
+		return fmt.Errorf("write backup: %w", err)
+	}
+	if b.ID, err = res.LastInsertId(); err != nil {
+		return fmt.Errorf("write backup: %w", err)
+	}
+	return nil
 }
 
 // BackupMove is a status move of a backup, guarded by the status it leaves.
@@ -123,7 +149,7 @@ type BackupMove struct {
 	ID         int64
 	From, To   stowage.BackupStatus
 	FailReason string
-	Remove     bool          // the row goes, instead of moving to To
+	Remove     bool          // the row goes, instead of moving to To; not while it has a set of objects
 	Result     *BackupResult // nil: what is there stays
 	Now        time.Time
 }
@@ -155,7 +181,10 @@ func moveBackup(ctx context.Context, tx *sql.Tx, m BackupMove) error {
 	)
 	switch {
 	case m.Remove:
-		res, err = tx.ExecContext(ctx, `DELETE FROM backups WHERE id = ? AND status = ?`, m.ID, m.From)
+		// With a set still there, nobody would write down what became free.
+		what += " away, its objects released"
+		res, err = tx.ExecContext(ctx, `DELETE FROM backups WHERE id = ? AND status = ?
+			AND NOT EXISTS (SELECT 1 FROM reaches WHERE backup_id = ?)`, m.ID, m.From, m.ID)
 	case !m.From.May(m.To):
 		return stowage.Errorf(stowage.Conflict, "%s to %s: there is no such move", what, m.To)
 	case m.Result != nil:

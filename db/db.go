@@ -1,4 +1,4 @@
-// Package db keeps backups, jobs and services in MySQL, MariaDB or SQLite, with
+// Package db keeps backups, what they reach, jobs and services in MySQL, MariaDB or SQLite, with
 // one set of statements and one suite of tests for all of them.
 //
 // It holds no policy and lets no transaction out: each method is one story that
@@ -207,10 +207,11 @@ func (d *DB) oneTx(ctx context.Context, fn func(*sql.Tx) error) error {
 
 // conflicted reports whether the database gave the transaction up whole, so
 // that it may run again: deadlock (1213, also a failed Galera certification),
-// lock wait timeout (1205), node not ready (1047), SQLite busy or locked.
+// lock wait timeout (1205), node not ready (1047), a row that changed since it
+// was read (1020, MariaDB's innodb_snapshot_isolation), SQLite busy or locked.
 func conflicted(err error) bool {
 	if my, ok := errors.AsType[*mysql.MySQLError](err); ok {
-		return my.Number == 1213 || my.Number == 1205 || my.Number == 1047
+		return slices.Contains([]uint16{1020, 1047, 1205, 1213}, my.Number)
 	}
 	if lite, ok := errors.AsType[*sqlite.Error](err); ok {
 		code := lite.Code() & 0xff
@@ -265,6 +266,11 @@ func query[T any](ctx context.Context, d *DB, what string, scan func(rower) (T, 
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", what, unavailable(err))
 	}
+	return collect(rows, what, scan)
+}
+
+// collect reads all rows and closes them.
+func collect[T any](rows *sql.Rows, what string, scan func(rower) (T, error)) ([]T, error) {
 	defer rows.Close()
 	var list []T
 	for rows.Next() {

@@ -14,12 +14,16 @@ type JobEnd struct {
 	State stowage.JobState // finished, failed or cancelled
 	Error string           // for the user
 	Move  *BackupMove      // nil: the backup stays as it is
+	Reach *ReachMove       // nil: the set of objects of the job's backup stays as it is
 	Now   time.Time
 }
 
 // End ends a job that is in the state and under the fence the caller knows,
-// and moves its backup, both or neither. A job that has ended so already (the
-// first answer got lost) is no error; one that is another's now gives Conflict.
+// moves its backup and changes what that reaches: all or nothing. A job that
+// has ended so already (the first answer got lost) is no error; one that is
+// another's now gives Conflict, and so does a lineage that has moved on. Which
+// of the two, the lineage's version tells (Reaches): if it is another one, plan
+// again.
 func (d *DB) End(ctx context.Context, j stowage.Job, end JobEnd) error {
 	if !j.State.May(end.State) {
 		return stowage.Errorf(stowage.Conflict, "job %s from %s to %s: there is no such move", j.ID, j.State, end.State)
@@ -39,6 +43,11 @@ func (d *DB) End(ctx context.Context, j stowage.Job, end JobEnd) error {
 		}
 		if err := moved(res, "end job "+j.ID); err != nil {
 			return err
+		}
+		if end.Reach != nil {
+			if err := moveReach(ctx, tx, j.BackupID, *end.Reach); err != nil {
+				return err
+			}
 		}
 		if end.Move == nil {
 			return nil
