@@ -22,7 +22,10 @@ const module = "github.com/stowage/stowage"
 // may import nothing of the project.
 var may = map[string][]string{
 	"engine":             {"drivers", "engine/..."},
-	"engine/pack":        {},
+	"engine/chunk":       {},
+	"engine/codec":       {},
+	"engine/seal":        {"engine/chunk"},
+	"engine/pack":        {"engine/chunk", "engine/codec", "engine/seal"},
 	"engine/manifest":    {},
 	"drivers/file":       {"drivers"},
 	"drivers/dir":        {"drivers"},
