@@ -40,16 +40,20 @@ func (c *Codec) Chunk(dst, src []byte) (byte, []byte, error) {
 	if err != nil {
 		return 0, nil, err
 	}
-	if len(frame) > len(src)-len(src)*3/100 {
+	if len(frame)*100 > len(src)*97 {
 		return Raw, src, nil
 	}
 	return Zstd, frame, nil
 }
 
-// Decompress fills dst with what the frames in src hold: neither less nor more
-// than len(dst) bytes, whatever src claims. Corrupt: it is not that.
+// Decompress fills dst with what the one frame that is src holds: neither less
+// nor more than len(dst) bytes, whatever src claims. Corrupt: it is not that.
 func (c *Codec) Decompress(dst, src []byte) error {
-	n, err := c.decompress(dst, src)
+	var n int
+	err := oneFrame(src, len(dst))
+	if err == nil {
+		n, err = c.decompress(dst, src)
+	}
 	if err != nil {
 		return stowage.Wrap(stowage.Corrupt, err, "%d bytes that are no zstd frame of %d", len(src), len(dst))
 	}

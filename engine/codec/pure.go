@@ -16,7 +16,8 @@ type impl struct {
 
 func (i *impl) open() (err error) {
 	i.enc, err = zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest),
-		zstd.WithEncoderConcurrency(1), zstd.WithEncoderCRC(false), zstd.WithLowerEncoderMem(true))
+		zstd.WithEncoderConcurrency(1), zstd.WithEncoderCRC(false), zstd.WithLowerEncoderMem(true),
+		zstd.WithZeroFrames(true)) // a frame even for nothing, as libzstd makes one
 	if err != nil {
 		return fmt.Errorf("make a zstd encoder: %w", err)
 	}
