@@ -1,7 +1,6 @@
 package seal
 
 import (
-	"bufio"
 	"bytes"
 	"crypto/rand"
 	"crypto/sha256"
@@ -12,13 +11,18 @@ import (
 	"github.com/stowage/stowage"
 )
 
-// Secret is a project's key. Printed, it says nothing.
+// Secret is a project's key. Printed or logged, it says nothing. Package fmt
+// does not ask the values in unexported fields, though: a struct that holds a
+// Secret in one of those must keep silent itself, as Master does.
 type Secret [32]byte
 
 func (Secret) String() string { return "(a key)" }
 
 // Format keeps every verb from telling the bytes.
 func (s Secret) Format(f fmt.State, _ rune) { fmt.Fprint(f, s.String()) }
+
+// MarshalText keeps JSON, and with it structured logs, from telling them.
+func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
 // Key is a project's key, and the same wrapped by a master key.
 type Key struct {
@@ -33,13 +37,17 @@ const WrappedBytes = 1 + 8 + 12 + 32 + 16
 // Master is the operator's master keys: the first wraps, all unwrap.
 type Master struct{ keys []Secret }
 
+// Format keeps every verb from telling the keys.
+func (m Master) Format(f fmt.State, _ rune) { fmt.Fprintf(f, "(%d master keys)", len(m.keys)) }
+
 // ParseMaster reads a file of master keys: one a line, 32 bytes in base64.
 // Lines that are empty or begin with # are skipped.
 func ParseMaster(data []byte) (*Master, error) {
 	m := &Master{}
-	lines := bufio.NewScanner(bytes.NewReader(data))
-	for n := 1; lines.Scan(); n++ {
-		line := strings.TrimSpace(lines.Text())
+	n := 0
+	for line := range strings.Lines(string(data)) {
+		n++
+		line = strings.TrimSpace(line)
 		if line == "" || line[0] == '#' {
 			continue
 		}
@@ -48,9 +56,6 @@ func ParseMaster(data []byte) (*Master, error) {
 			return nil, stowage.Errorf(stowage.Invalid, "line %d is no master key: 32 bytes in base64 are wanted", n)
 		}
 		m.keys = append(m.keys, Secret(key))
-	}
-	if err := lines.Err(); err != nil {
-		return nil, fmt.Errorf("read the master keys: %w", err)
 	}
 	if len(m.keys) == 0 {
 		return nil, stowage.Errorf(stowage.Invalid, "there is no master key in it")

@@ -70,7 +70,8 @@ func ParseTrailer(k Kind, tail []byte, objectBytes int64) (Trailer, error) {
 	if room := objectBytes - TrailerBytes; offset < HeaderBytes || offset > room || stored != room-offset {
 		return Trailer{}, stowage.Errorf(stowage.Corrupt, "%d bytes of index at %d of an object of %d", stored, offset, objectBytes)
 	}
-	if stored < 1 || plain < 1 || plain > MaxIndexPlain {
+	// No encoder makes more than that longer, and no seal.
+	if longest := plain + plain/256 + 2048; stored < 1 || stored > longest || plain < 1 || plain > MaxIndexPlain {
 		return Trailer{}, stowage.Errorf(stowage.Corrupt, "%d bytes of index from %d stored ones", plain, stored)
 	}
 	// An entry of any index has a byte at least.
