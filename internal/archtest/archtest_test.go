@@ -26,7 +26,7 @@ var may = map[string][]string{
 	"engine/codec":       {},
 	"engine/seal":        {"engine/chunk"},
 	"engine/pack":        {"engine/chunk", "engine/codec", "engine/seal"},
-	"engine/manifest":    {},
+	"engine/manifest":    {"engine/chunk", "engine/codec", "engine/seal"},
 	"drivers/file":       {"drivers"},
 	"drivers/dir":        {"drivers"},
 	"drivers/swift":      {"drivers"},
