@@ -31,8 +31,14 @@ func FaultySource(source drivers.Source, name string, faults *Faults) drivers.So
 }
 
 // FaultyTarget wraps an open volume; name is what faults match.
+//
+// One that can be read can be read still.
 func FaultyTarget(target drivers.Target, name string, faults *Faults) drivers.Target {
-	return &faultyTarget{target, name, faults}
+	faulty := &faultyTarget{target, name, faults}
+	if readable, ok := target.(drivers.ReadableTarget); ok {
+		return &faultyReadableTarget{faulty, readable}
+	}
+	return faulty
 }
 
 type faultyStores struct {
@@ -155,6 +161,16 @@ type faultyTarget struct {
 
 func (f *faultyTarget) WriteAt(p []byte, offset int64) (n int, err error) {
 	err = f.faults.call(OpWriteAt, f.name, func() (err error) { n, err = f.Target.WriteAt(p, offset); return err })
+	return n, err
+}
+
+type faultyReadableTarget struct {
+	*faultyTarget
+	readable drivers.ReadableTarget
+}
+
+func (f *faultyReadableTarget) ReadAt(p []byte, offset int64) (n int, err error) {
+	err = f.faults.call(OpReadAt, f.name, func() (err error) { n, err = f.readable.ReadAt(p, offset); return err })
 	return n, err
 }
 

@@ -73,6 +73,7 @@ func Volumes(t *testing.T, fixture func(t *testing.T) VolumesFixture) {
 		{"zeroes at any alignment", zeroesAnywhere},
 		{"zeroes make holes", zeroesHoles},
 		{"empty until written", emptyUntilWritten},
+		{"target reads what was written", targetReads},
 		{"target is exclusive", targetExclusive},
 		{"names that lead elsewhere", namesElsewhere},
 		{"missing volume", missingVolume},

@@ -10,7 +10,10 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/stowage/stowage"
+	"github.com/stowage/stowage/drivers"
 )
+
+var _ drivers.ReadableTarget = (*target)(nil)
 
 // source implements drivers.Source on the copy that a snapshot is.
 type source struct {
@@ -41,7 +44,7 @@ func (s *source) Allocated(ctx context.Context, offset, length int64, fn func(st
 	return dataExtents(ctx, s.f, offset, length, fn)
 }
 
-// target implements drivers.Target on a locked file.
+// target implements drivers.ReadableTarget on a locked file.
 type target struct {
 	f    *os.File
 	name string
@@ -59,6 +62,22 @@ func (t *target) Flush() error {
 		return coded(err, "flush volume %s", t.name)
 	}
 	return nil
+}
+
+// ReadAt ends at the size the file had when it was opened, whoever made it
+// longer since.
+func (t *target) ReadAt(p []byte, offset int64) (int, error) {
+	if offset < 0 {
+		return 0, stowage.Errorf(stowage.Invalid, "read at %d of volume %s", offset, t.name)
+	}
+	n, err := t.f.ReadAt(p[:max(0, min(int64(len(p)), t.size-offset))], offset)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return n, coded(err, "read %d bytes at %d of volume %s", len(p), offset, t.name)
+	}
+	if n < len(p) {
+		return n, io.EOF
+	}
+	return n, nil
 }
 
 func (t *target) WriteAt(p []byte, offset int64) (int, error) {

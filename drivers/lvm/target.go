@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"strings"
 	"sync/atomic"
@@ -15,7 +16,7 @@ import (
 	"github.com/stowage/stowage/drivers"
 )
 
-// target implements drivers.Target on the device of a volume.
+// target implements drivers.ReadableTarget on the device of a volume.
 type target struct {
 	v    *Volumes
 	d    *direct
@@ -28,6 +29,8 @@ type target struct {
 	// chunk is what a discard can give up. Zero: discards are not used.
 	chunk atomic.Int64
 }
+
+var _ drivers.ReadableTarget = (*target)(nil)
 
 // OpenTarget activates the volume, where it is not, and opens it as the only
 // one. It stays active, as Cinder's volumes are.
@@ -127,6 +130,28 @@ func (t *target) askPool(ctx context.Context) error {
 }
 
 func (t *target) Size() int64 { return t.d.size }
+
+// ReadAt reads past the page cache, as everything is written.
+func (t *target) ReadAt(p []byte, offset int64) (int, error) {
+	if offset < 0 {
+		return 0, stowage.Errorf(stowage.Invalid, "read at %d of volume %s", offset, t.name)
+	}
+	if offset >= t.Size() {
+		return 0, io.EOF
+	}
+	want := min(int64(len(p)), t.Size()-offset)
+	n, err := t.d.readAt(p[:want], offset)
+	if int64(n) < want {
+		if err == nil || errors.Is(err, io.EOF) {
+			err = io.ErrUnexpectedEOF // within the size there is no end
+		}
+		return n, t.coded(err, "read", offset, int64(len(p)))
+	}
+	if n < len(p) {
+		return n, io.EOF
+	}
+	return n, nil
+}
 
 func (t *target) WriteAt(p []byte, offset int64) (int, error) {
 	if err := inside("write", offset, int64(len(p)), t.Size()); err != nil {

@@ -27,17 +27,22 @@ func (s *source) Size() int64 { return s.extents.size }
 // maxPiece bounds one call of librbd, whose lengths are ints.
 const maxPiece = 256 << 20
 
-func (s *source) ReadAt(p []byte, offset int64) (n int, err error) {
+func (s *source) ReadAt(p []byte, offset int64) (int, error) {
+	return s.readAt(p, offset, s.Size(), "snapshot "+s.name)
+}
+
+// readAt reads from an image or snapshot of this size as io.ReaderAt says.
+func (h *handle) readAt(p []byte, offset, size int64, what string) (n int, err error) {
 	if offset < 0 {
-		return 0, stowage.Errorf(stowage.Invalid, "read at %d of snapshot %s", offset, s.name)
+		return 0, stowage.Errorf(stowage.Invalid, "read at %d of %s", offset, what)
 	}
-	if offset >= s.Size() {
+	if offset >= size {
 		return 0, io.EOF
 	}
-	want := int(min(int64(len(p)), s.Size()-offset))
+	want := int(min(int64(len(p)), size-offset))
 	for n < want {
 		var got int
-		err := s.use(func(image *rbd.Image) (err error) {
+		err := h.use(func(image *rbd.Image) (err error) {
 			got, err = image.ReadAt(p[n:min(want, n+maxPiece)], offset+int64(n))
 			return err
 		})
@@ -46,7 +51,7 @@ func (s *source) ReadAt(p []byte, offset int64) (n int, err error) {
 			err = io.ErrUnexpectedEOF // within the size there is no end
 		}
 		if err != nil {
-			return n, coded(err, "read %d bytes at %d of snapshot %s", len(p), offset, s.name)
+			return n, coded(err, "read %d bytes at %d of %s", len(p), offset, what)
 		}
 	}
 	if n < len(p) {

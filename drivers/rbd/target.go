@@ -13,12 +13,14 @@ import (
 	"github.com/stowage/stowage/drivers"
 )
 
-// target implements drivers.Target on an image opened for writing.
+// target implements drivers.ReadableTarget on an image opened for writing.
 type target struct {
 	*handle
 	name    string
 	extents extentMap
 }
+
+var _ drivers.ReadableTarget = (*target)(nil)
 
 // OpenTarget opens the image, looks who else has it open for writing, and
 // locks it.
@@ -69,6 +71,12 @@ func exclusive(image *rbd.Image) error {
 }
 
 func (t *target) Size() int64 { return t.extents.size }
+
+// ReadAt gives what was written last: there is no cache in between that does
+// not see both, and nobody else writes.
+func (t *target) ReadAt(p []byte, offset int64) (int, error) {
+	return t.readAt(p, offset, t.Size(), "volume "+t.name)
+}
 
 func (t *target) WriteAt(p []byte, offset int64) (n int, err error) {
 	if err := inside("write", offset, int64(len(p)), t.Size()); err != nil {
