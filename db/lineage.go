@@ -1,10 +1,12 @@
 package db
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/stowage/stowage"
 )
@@ -56,9 +58,10 @@ type Reach struct {
 }
 
 // reachesQuery is one statement, so that sets and version belong together on
-// every isolation level.
+// every isolation level. The few rows are put in order here: the database would
+// do it with a temporary table of the sets.
 const reachesQuery = `SELECT l.version, r.backup_id, r.objects FROM lineages l LEFT JOIN reaches r ON r.lineage_id = l.id
-	WHERE l.id = ? ORDER BY r.backup_id`
+	WHERE l.id = ?`
 
 // Reaches gives the sets of a lineage by ascending id of the backup and writes
 // into l the version they belong to: NotFound for a lineage nobody made.
@@ -82,6 +85,7 @@ func (d *DB) Reaches(ctx context.Context, l *Lineage) ([]Reach, error) {
 	case list[0].BackupID == 0: // the one row of a lineage without sets
 		return nil, nil
 	}
+	slices.SortFunc(list, func(a, b Reach) int { return cmp.Compare(a.BackupID, b.BackupID) })
 	return list, nil
 }
 
