@@ -34,7 +34,7 @@ const (
 	maxPagePlain  = 128 << 10
 	objectPages   = 4096
 	objectBytes   = 16 << 20 // from here on, a map object is finished
-	maxIndexPlain = 4 << 20  // 4,096 pages and 65,536 attempts have less
+	maxIndexPlain = 2 << 20  // 4,096 pages and 65,536 attempts have less
 )
 
 // bodyRatio bounds how much more a root's body may become than what is stored

@@ -12,7 +12,8 @@ import (
 )
 
 // Objects is a set of packs and map objects, as bitmaps of numbers for each
-// attempt. Deleting is arithmetic with such sets. The zero value is empty.
+// attempt. Deleting is arithmetic with such sets. The zero value is empty. A
+// set belongs to one goroutine.
 type Objects struct{ sets map[Attempt]*numbers }
 
 // numbers are those of one attempt: packs first, as in every order here.
@@ -203,10 +204,12 @@ func parseBitmap(data []byte) (*roaring.Bitmap, error) {
 	if err := b.UnmarshalBinary(data); err != nil {
 		return nil, corrupt("a set of objects has a bitmap that is none")
 	}
-	if b.IsEmpty() {
-		return b, nil
+	// Nothing but the bitmap, nothing twice, and only numbers that objects have.
+	wrong := b.GetSerializedSizeInBytes() != uint64(len(data))
+	if !wrong && !b.IsEmpty() {
+		wrong = b.Validate() != nil || b.Minimum() < 1 || b.Maximum() > MaxObjectNumber
 	}
-	if b.Validate() != nil || b.Contains(0) || b.Maximum() > MaxObjectNumber || b.GetSerializedSizeInBytes() != uint64(len(data)) {
+	if wrong {
 		return nil, corrupt("a set of objects has a bitmap that is none")
 	}
 	return b, nil

@@ -55,18 +55,21 @@ func (x *expected) offset(pack Place) int64 {
 
 func (x *expected) follow(e *Entry) { x.pack, x.end = e.Pack, e.Offset+int64(e.Stored) }
 
-// parsePage reads a page, into out's room if that is enough. Every entry is
-// within the bounds of the format, and their chunks ascend.
-func parsePage(plain []byte, f *seal.Format, attempts []Attempt, out []Entry) ([]Entry, error) {
+// pageRoom is what a page is read into.
+type pageRoom struct {
+	entries [pageEntries]Entry
+	data    [pageEntries]int // the entries that are not zeros
+}
+
+// parse reads a page. What it gives is in the room, and good until the next
+// page. Every entry is within the bounds of the format, and chunks ascend.
+func (room *pageRoom) parse(plain []byte, f *seal.Format, attempts []Attempt) ([]Entry, error) {
 	r := &reader{data: plain}
 	n := r.count(pageEntries, 2)
 	if n < 1 {
 		return nil, corrupt("a page of the map has no proper number of entries")
 	}
-	if cap(out) < n {
-		out = make([]Entry, pageEntries)
-	}
-	out = out[:n]
+	out := room.entries[:n]
 	number := uint64(0)
 	for i := range out {
 		more := r.uvarint(chunk.MaxNumber)
@@ -80,7 +83,7 @@ func parsePage(plain []byte, f *seal.Format, attempts []Attempt, out []Entry) ([
 	if codecs == nil {
 		return nil, corrupt("a page of the map is cut off")
 	}
-	data := make([]int, 0, pageEntries)
+	data := room.data[:0]
 	for i, c := range codecs {
 		if out[i].Codec = c; c != codec.Zeros {
 			data = append(data, i)

@@ -20,7 +20,7 @@ type strand struct {
 	index  *index // of the object; nil: not opened
 	page   int    // in index
 	loaded bool   // entries are the page's
-	room   []Entry
+	room   *pageRoom
 	plain  []byte
 
 	entries []Entry
@@ -114,9 +114,9 @@ func (s *strand) load(ctx context.Context) error {
 		return err
 	}
 	if s.room == nil {
-		s.room = make([]Entry, pageEntries)
+		s.room = &pageRoom{}
 	}
-	if s.entries, err = parsePage(s.plain, &k.format, s.index.attempts, s.room); err != nil {
+	if s.entries, err = s.room.parse(s.plain, &k.format, s.index.attempts); err != nil {
 		return err
 	}
 	last, limit := s.entries[len(s.entries)-1].Chunk, o.Last

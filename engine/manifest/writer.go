@@ -30,8 +30,8 @@ type LayerWriter struct {
 	layer   Layer
 
 	entries []Entry // of the page to come
-	any     bool
-	last    uint64 // chunk that was added
+	begun   bool    // there was an entry
+	last    uint64  // its chunk
 
 	object Object // the one that is being made, if buf is not empty
 	boxes  *seal.Boxes
@@ -72,7 +72,7 @@ func (w *LayerWriter) add(e *Entry) error {
 	if w.codec == nil {
 		return stowage.Errorf(stowage.Internal, "the layer is closed")
 	}
-	if w.any && e.Chunk <= w.last {
+	if w.begun && e.Chunk <= w.last {
 		return stowage.Errorf(stowage.Internal, "chunk %d is added to a layer after chunk %d", e.Chunk, w.last)
 	}
 	f := w.keys.Format()
@@ -82,7 +82,7 @@ func (w *LayerWriter) add(e *Entry) error {
 	if e.Codec != codec.Zeros && !w.keys.Knows(e.Pack.Attempt) {
 		return stowage.Errorf(stowage.Internal, "chunk %d is in a pack of an attempt that is not known", e.Chunk)
 	}
-	w.any, w.last = true, e.Chunk
+	w.begun, w.last = true, e.Chunk
 	if w.entries = append(w.entries, *e); len(w.entries) < w.limits.entries {
 		return nil
 	}
