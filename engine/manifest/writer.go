@@ -3,6 +3,7 @@ package manifest
 import (
 	"crypto/md5"
 	"fmt"
+	"slices"
 
 	"github.com/stowage/stowage"
 	"github.com/stowage/stowage/engine/codec"
@@ -157,7 +158,8 @@ func (w *LayerWriter) box(number uint64) error {
 	if err != nil {
 		return fmt.Errorf("compress a part of the map: %w", err)
 	}
-	w.buf = w.boxes.Seal(w.buf, frame, number)
+	// Sealing by itself makes room for this box only, and copies the object each time.
+	w.buf = w.boxes.Seal(slices.Grow(w.buf, len(frame)+w.boxes.Overhead()), frame, number)
 	return nil
 }
 
