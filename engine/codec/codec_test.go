@@ -64,7 +64,11 @@ func TestWhatGoesInComesOut(t *testing.T) {
 // shorter than what it holds.
 func TestAChunkIsCompressedOnlyIfThatPays(t *testing.T) {
 	c := open(t)
-	for _, n := range lengths {
+	some := lengths
+	for n := range 400 {
+		some = append(some, n)
+	}
+	for _, n := range some {
 		for kind, src := range map[string][]byte{"noise": noise(n), "text": text(n), "zeros": make([]byte, n)} {
 			how, stored, err := c.Chunk(make([]byte, 0, Bound(n)), src)
 			if err != nil {

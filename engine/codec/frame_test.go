@@ -62,6 +62,11 @@ func TestOtherWritersFramesAreRead(t *testing.T) {
 		if err := c.Decompress(got, []byte(x.src)); err != nil || string(got) != x.want {
 			t.Errorf("%s: %q, %v", name, got, err)
 		}
+		for _, n := range []int{len(x.want) + 1, max(0, len(x.want)-1)} {
+			if err := c.Decompress(make([]byte, n), []byte(x.src)); n != len(x.want) && stowage.CodeOf(err) != stowage.Corrupt {
+				t.Errorf("%s, as %d bytes: %v", name, n, err)
+			}
+		}
 	}
 }
 
