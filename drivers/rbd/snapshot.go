@@ -74,7 +74,7 @@ func (v *volumes) OpenSnapshot(ctx context.Context, snap stowage.Snapshot) (driv
 	if err != nil {
 		return nil, err
 	}
-	s := &source{handle: h, name: snap.Name}
+	s := &source{handle: h, id: id, name: snap.Name}
 	err = h.use(func(image *rbd.Image) error {
 		if err := image.SetSnapByID(id.snap); err != nil {
 			return err

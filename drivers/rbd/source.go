@@ -15,9 +15,10 @@ import (
 	"github.com/stowage/stowage"
 )
 
-// source implements drivers.Source on an image opened at a snapshot.
+// source implements drivers.ChangeSource on an image opened at a snapshot.
 type source struct {
 	*handle
+	id      snapID
 	name    string
 	extents extentMap
 }
@@ -138,23 +139,31 @@ func (m extentMap) walk(ctx context.Context, h *handle, offset, length int64, fn
 	return nil
 }
 
-// ask gives the extents of an aligned range, in order and merged.
+// ask gives what an aligned range holds, parents included.
 func (m extentMap) ask(h *handle, offset, length int64) ([]stowage.Extent, error) {
+	return iterate(h, rbd.DiffIterateConfig{
+		Offset: uint64(offset), Length: uint64(length), IncludeParent: rbd.IncludeParent, WholeObject: m.whole,
+	}, false)
+}
+
+// iterate gives the extents of a diff, in order and merged: also those that
+// hold nothing any more, if holes is set.
+func iterate(h *handle, config rbd.DiffIterateConfig, holes bool) ([]stowage.Extent, error) {
 	var found []stowage.Extent
-	err := h.use(func(image *rbd.Image) error {
-		return image.DiffIterate(rbd.DiffIterateConfig{
-			Offset: uint64(offset), Length: uint64(length), IncludeParent: rbd.IncludeParent, WholeObject: m.whole,
-			Callback: func(offset, length uint64, exists int, _ any) int {
-				if exists != 0 && length > 0 {
-					found = append(found, stowage.Extent{Offset: int64(offset), Length: int64(length)})
-				}
-				return 0
-			},
-		})
-	})
-	if err != nil {
+	config.Callback = func(offset, length uint64, exists int, _ any) int {
+		if (holes || exists != 0) && length > 0 {
+			found = append(found, stowage.Extent{Offset: int64(offset), Length: int64(length)})
+		}
+		return 0
+	}
+	if err := h.use(func(image *rbd.Image) error { return image.DiffIterate(config) }); err != nil {
 		return nil, err
 	}
+	return merge(found), nil
+}
+
+// merge brings extents in order and joins those that touch.
+func merge(found []stowage.Extent) []stowage.Extent {
 	slices.SortFunc(found, func(a, b stowage.Extent) int { return cmp.Compare(a.Offset, b.Offset) })
 	merged := found[:0]
 	for _, e := range found {
@@ -164,7 +173,7 @@ func (m extentMap) ask(h *handle, offset, length int64) ([]stowage.Extent, error
 		}
 		merged = append(merged, e)
 	}
-	return merged, nil
+	return merged
 }
 
 // inside refuses what is not within the volume.
