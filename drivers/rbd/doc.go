@@ -26,6 +26,7 @@
 package rbd
 
 import (
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -97,6 +98,13 @@ func validName(name string) bool {
 	return name != "" && len(name) <= 100 && !notAlnum(rune(name[0])) &&
 		strings.IndexFunc(name, func(r rune) bool { return notAlnum(r) && !strings.ContainsRune("._-", r) }) < 0
 }
+
+// cinderNames are the snapshots that Cinder removes before it deletes an image,
+// in all its releases: it takes them for its own backups'.
+var cinderNames = regexp.MustCompile(`^backup\.[a-z0-9-]+\.snap\..+$`)
+
+// cinders reports whether the volume of a snapshot of this name can be deleted.
+func cinders(name string) bool { return validName(name) && cinderNames.MatchString(name) }
 
 func notAlnum(r rune) bool {
 	return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9')

@@ -34,6 +34,18 @@ func TestNames(t *testing.T) {
 	}
 }
 
+func TestNamesCinderRemoves(t *testing.T) {
+	for name, want := range map[string]bool{
+		"backup.0a1b2c3d-1111-2222-3333-444455556666.snap.1795000000": true, "backup.x.snap.1": true, "backup.x.snap.1.5": true,
+		"stowage-inflight.0a1b": false, "backup.x.snap.": false, "backup..snap.1": false, "backup.X.snap.1": false, "abackup.x.snap.1": false,
+		"backup.x.snap.a b": false, "backup.x.snap.a@b": false, "backup.x.snapshot.1": false, "": false,
+	} {
+		if cinders(name) != want {
+			t.Errorf("%q: %v", name, !want)
+		}
+	}
+}
+
 func TestOptions(t *testing.T) {
 	opts := Options{Pool: "volumes", User: "cinder", CephConf: "/etc/ceph/ceph.conf"}
 	if err := opts.defaults(); err != nil || opts.ConnectTimeout != 30*time.Second || opts.OpTimeout != 2*time.Minute {
