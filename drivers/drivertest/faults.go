@@ -24,9 +24,12 @@ const (
 	OpCheckSnapshot  Op = "CheckSnapshot"
 	OpRemoveSnapshot Op = "RemoveSnapshot"
 	OpOpenTarget     Op = "OpenTarget"
+	OpKeepSnapshot   Op = "KeepSnapshot"
+	OpLeftovers      Op = "Leftovers"
 
 	OpReadAt      Op = "ReadAt"
 	OpAllocated   Op = "Allocated"
+	OpChanged     Op = "Changed"
 	OpWriteAt     Op = "WriteAt"
 	OpWriteZeroes Op = "WriteZeroes"
 	OpEmpty       Op = "Empty"

@@ -20,14 +20,41 @@ func FaultyStores(stores drivers.Stores, faults *Faults) drivers.Stores {
 }
 
 // FaultyVolumes passes everything on to the volumes, except for the faults,
-// and wraps what it opens.
+// and wraps what it opens. It can do what the volumes can: Bases and Leftovers.
 func FaultyVolumes(volumes drivers.Volumes, faults *Faults) drivers.Volumes {
-	return &faultyVolumes{volumes, faults}
+	faulty := &faultyVolumes{volumes, faults}
+	bases, keeps := volumes.(drivers.Bases)
+	left, lists := volumes.(drivers.Leftovers)
+	switch {
+	case keeps && lists:
+		return struct {
+			*faultyVolumes
+			faultyBases
+			faultyLeftovers
+		}{faulty, faultyBases{bases, faults}, faultyLeftovers{left, faults}}
+	case keeps:
+		return struct {
+			*faultyVolumes
+			faultyBases
+		}{faulty, faultyBases{bases, faults}}
+	case lists:
+		return struct {
+			*faultyVolumes
+			faultyLeftovers
+		}{faulty, faultyLeftovers{left, faults}}
+	}
+	return faulty
 }
 
-// FaultySource wraps an open snapshot; name is what faults match.
+// FaultySource wraps an open snapshot; name is what faults match. One that
+// knows its changes tells them still; a Changed that fails after the work has
+// called fn.
 func FaultySource(source drivers.Source, name string, faults *Faults) drivers.Source {
-	return &faultySource{source, name, faults}
+	faulty := &faultySource{source, name, faults}
+	if changes, ok := source.(drivers.ChangeSource); ok {
+		return &faultyChangeSource{faulty, changes}
+	}
+	return faulty
 }
 
 // FaultyTarget wraps an open volume; name is what faults match.
@@ -134,6 +161,32 @@ func (f *faultyVolumes) OpenTarget(ctx context.Context, vol stowage.VolumeLocati
 	return FaultyTarget(target, vol.Name, f.faults), nil
 }
 
+type faultyBases struct {
+	bases  drivers.Bases
+	faults *Faults
+}
+
+func (f faultyBases) KeepSnapshot(ctx context.Context, snap stowage.Snapshot, name string) (kept stowage.Snapshot, err error) {
+	err = f.faults.call(OpKeepSnapshot, snap.Name, func() (err error) { kept, err = f.bases.KeepSnapshot(ctx, snap, name); return err })
+	if err != nil {
+		return snap, err
+	}
+	return kept, nil
+}
+
+type faultyLeftovers struct {
+	left   drivers.Leftovers
+	faults *Faults
+}
+
+func (f faultyLeftovers) Leftovers(ctx context.Context) (snaps []stowage.Snapshot, err error) {
+	err = f.faults.call(OpLeftovers, "", func() (err error) { snaps, err = f.left.Leftovers(ctx); return err })
+	if err != nil {
+		return nil, err
+	}
+	return snaps, nil
+}
+
 type faultySource struct {
 	drivers.Source
 	name   string
@@ -153,6 +206,15 @@ func (f *faultySource) Close() error {
 	return f.faults.call(OpClose, f.name, f.Source.Close)
 }
 
+type faultyChangeSource struct {
+	*faultySource
+	changes drivers.ChangeSource
+}
+
+func (f *faultyChangeSource) Changed(ctx context.Context, base stowage.Snapshot, offset, length int64, fn func(stowage.Extent) error) error {
+	return f.faults.call(OpChanged, f.name, func() error { return f.changes.Changed(ctx, base, offset, length, fn) })
+}
+
 type faultyTarget struct {
 	drivers.Target
 	name   string
@@ -161,16 +223,6 @@ type faultyTarget struct {
 
 func (f *faultyTarget) WriteAt(p []byte, offset int64) (n int, err error) {
 	err = f.faults.call(OpWriteAt, f.name, func() (err error) { n, err = f.Target.WriteAt(p, offset); return err })
-	return n, err
-}
-
-type faultyReadableTarget struct {
-	*faultyTarget
-	readable drivers.ReadableTarget
-}
-
-func (f *faultyReadableTarget) ReadAt(p []byte, offset int64) (n int, err error) {
-	err = f.faults.call(OpReadAt, f.name, func() (err error) { n, err = f.readable.ReadAt(p, offset); return err })
 	return n, err
 }
 
@@ -189,4 +241,14 @@ func (f *faultyTarget) Flush() error {
 
 func (f *faultyTarget) Close() error {
 	return f.faults.call(OpClose, f.name, f.Target.Close)
+}
+
+type faultyReadableTarget struct {
+	*faultyTarget
+	readable drivers.ReadableTarget
+}
+
+func (f *faultyReadableTarget) ReadAt(p []byte, offset int64) (n int, err error) {
+	err = f.faults.call(OpReadAt, f.name, func() (err error) { n, err = f.readable.ReadAt(p, offset); return err })
+	return n, err
 }

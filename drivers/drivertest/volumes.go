@@ -46,6 +46,9 @@ type VolumesFixture struct {
 	Full bool
 	// NeverEmpty: the backend cannot tell that a volume was never written.
 	NeverEmpty bool
+	// Left tells, past the driver, whether anything is left of a volume that
+	// DeleteVolume deleted. Nil: not looked at.
+	Left func(t *testing.T, vol stowage.VolumeLocation) bool
 }
 
 const mib = int64(1) << 20
@@ -65,6 +68,15 @@ func Volumes(t *testing.T, fixture func(t *testing.T) VolumesFixture) {
 		{"allocated covers the data", allocatedCovers},
 		{"allocated keeps its bounds", allocatedBounds},
 		{"allocated ends early", allocatedEnds},
+		{"changed covers the changes", changedCovers},
+		{"changed keeps its bounds", changedBounds},
+		{"changed ends early", changedEnds},
+		{"changed since another snapshot", changedSinceAnother},
+		{"changed while the base goes", changedBaseGoes},
+		{"kept snapshot is the same", keptIsTheSame},
+		{"kept twice", keptTwice},
+		{"kept is another", keptAnother},
+		{"kept and deleted", keptAndDeleted},
 		{"reads anywhere", readsAnywhere},
 		{"reads in parallel", readsParallel},
 		{"writes anywhere", writesAnywhere},

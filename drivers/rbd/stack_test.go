@@ -6,6 +6,8 @@ import (
 	"bufio"
 	"errors"
 	"os"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -149,9 +151,19 @@ func (r *rig) wipe(t *testing.T, name string) {
 	}
 }
 
-// deleteAsCinder removes the image or, when it has snapshots, trashes it.
+// deleteAsCinder removes snapshots that look like those of Cinder's backups,
+// then the image or, when it has others, trashes it.
 func (r *rig) deleteAsCinder(t *testing.T, vol stowage.VolumeLocation) {
 	t.Helper()
+	image := r.image(t, vol.Name)
+	snaps, err := image.GetSnapshotNames()
+	must(t, err)
+	for _, s := range snaps {
+		if regexp.MustCompile(`^backup\.([a-z0-9\-]+?)\.snap\.(.+)$`).MatchString(s.Name) {
+			must(t, image.GetSnapshot(s.Name).Remove())
+		}
+	}
+	must(t, image.Close())
 	if err := ceph.RemoveImage(r.ioctx, vol.Name); err != nil {
 		must(t, ceph.GetImage(r.ioctx, vol.Name).Trash(0))
 	}
@@ -207,9 +219,14 @@ func TestStackSuite(t *testing.T) {
 			drivertest.Volumes(t, func(t *testing.T) drivertest.VolumesFixture {
 				r := newRig(t)
 				return drivertest.VolumesFixture{
-					Volumes:        r,
-					NewVolume:      func(t *testing.T, bytes int64) stowage.VolumeLocation { return r.volume(t, bytes, l) },
-					DeleteVolume:   r.deleteAsCinder,
+					Volumes:      r,
+					NewVolume:    func(t *testing.T, bytes int64) stowage.VolumeLocation { return r.volume(t, bytes, l) },
+					DeleteVolume: r.deleteAsCinder,
+					Left: func(t *testing.T, vol stowage.VolumeLocation) bool {
+						names, err := ceph.GetImageNames(r.ioctx)
+						must(t, err)
+						return slices.Contains(names, vol.Name) || len(r.inTrash(t, vol)) > 0
+					},
 					AllocatedBytes: r.allocated,
 					HoleUnit:       max(1, int64(l.stripeCount)) << l.order,
 				}
