@@ -59,6 +59,22 @@ func TestATransactionTheDatabaseGaveUpRunsAgain(t *testing.T) {
 	}
 }
 
+// Half a transaction is what a Galera node may make of one with prepared
+// statements (see openMySQL): seen with two nodes, here only what it came from.
+func TestNoTransactionHasPreparedStatements(t *testing.T) {
+	o := dialects[MySQL](t)
+	o.MaxOpen = 1 // so that all is one session
+	d := must(Open(o))(t)
+	defer d.Close()
+	must(d.Sync(t.Context()))(t)
+	made(t, d, "a\x00'\\\xff")
+	var name string
+	var n int
+	if err := d.sql.QueryRow("SHOW SESSION STATUS LIKE 'Com_stmt_prepare'").Scan(&name, &n); err != nil || n != 0 {
+		t.Errorf("%d prepared statements: %v", n, err)
+	}
+}
+
 // A database that is away is a 503, not a 500.
 func TestADatabaseThatIsAwayIsUnavailable(t *testing.T) {
 	o := dialects[MySQL](t)

@@ -106,6 +106,10 @@ func openMySQL(o Options) (*sql.DB, error) {
 	cfg.Collation = "utf8mb4_unicode_ci"
 	// A guarded move that sets what is there already must still count as one row.
 	cfg.ClientFoundRows = true
+	// No prepared statements: a Galera node that gives a transaction up while
+	// one is being closed tells nobody, since that has no answer, and takes the
+	// rest of the transaction for statements of their own.
+	cfg.InterpolateParams = true
 	cfg.Timeout, cfg.ReadTimeout, cfg.WriteTimeout = 10*time.Second, 60*time.Second, 60*time.Second
 	cfg.Params = map[string]string{
 		"sql_mode":  "'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION'",

@@ -254,6 +254,21 @@ func TestANewAttemptReplacesThePinOfTheOneBefore(t *testing.T) {
 	})
 }
 
+// A pin on a backup that is there already would take its own set away.
+func TestOnlyABackupThatIsBeingMadePins(t *testing.T) {
+	each(t, func(t *testing.T, d *DB) {
+		parent, b := made(t, d, "a"), made(t, d, "b")
+		v := sampleJob(stowage.JobVerify)
+		v.BackupID = b.ID
+		if err := d.AddJob(t.Context(), &v); err != nil {
+			t.Fatal(err)
+		}
+		_, l := sets(t, d, b)
+		wantCode(t, d.PinReach(t.Context(), l, running(t, d, v), parent.ID, []byte("a")), stowage.Conflict)
+		wantSets(t, d, b, map[int64]string{parent.ID: "a", b.ID: "b"})
+	})
+}
+
 func TestNothingIsPinnedAcrossLineages(t *testing.T) {
 	each(t, func(t *testing.T, d *DB) {
 		parent := made(t, d, "a")
@@ -474,6 +489,17 @@ func TestAnEndMayReleaseAndRemoveAtOnce(t *testing.T) {
 		if list := must(d.GarbageOf(t.Context(), b.ID))(t); len(list) != 1 {
 			t.Errorf("written down: %+v", list)
 		}
+	})
+}
+
+func TestASetIsAnyBytes(t *testing.T) {
+	each(t, func(t *testing.T, d *DB) {
+		all := make([]byte, 1<<20)
+		for i := range all {
+			all[i] = byte(i)
+		}
+		b := made(t, d, string(all))
+		wantSets(t, d, b, map[int64]string{b.ID: string(all)})
 	})
 }
 
