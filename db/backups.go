@@ -50,6 +50,9 @@ func (d *DB) Backup(ctx context.Context, scope Scope, id int64) (stowage.Backup,
 
 // BackupByUUID gives one backup by its UUID: NotFound outside the scope, too.
 func (d *DB) BackupByUUID(ctx context.Context, scope Scope, uuid string) (stowage.Backup, error) {
+	if !ascii(uuid) {
+		return stowage.Backup{}, stowage.Errorf(stowage.NotFound, "Backup %s could not be found.", uuid)
+	}
 	q, args := "SELECT "+backupColumns+" FROM backups WHERE uuid = ?", []any{uuid}
 	if scope.ProjectID != "" {
 		q, args = q+" AND project_id = ?", append(args, scope.ProjectID)
@@ -80,6 +83,9 @@ type BackupFilter struct {
 // id greater than after, at most limit of them. What a page without a filter costs
 // depends on its length alone.
 func (d *DB) Backups(ctx context.Context, scope Scope, f BackupFilter, after int64, limit int) ([]stowage.Backup, error) {
+	if !ascii(f.VolumeID) || !ascii(string(f.Status)) {
+		return nil, nil // MySQL would not compare them
+	}
 	where, args := []string{"id > ?"}, []any{after}
 	also := func(column, value string) {
 		if value != "" {

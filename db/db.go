@@ -323,6 +323,17 @@ func orInt(n, other int) int {
 	return n
 }
 
+// ascii reports whether s may be compared with a column of ASCII: MySQL calls
+// anything else an error, where to find nothing is meant.
+func ascii(s string) bool {
+	for i := range len(s) {
+		if s[i] >= 0x80 {
+			return false
+		}
+	}
+	return true
+}
+
 // clip cuts s to at most n characters, so that a long reason never makes the
 // row that tells it fail.
 func clip(s string, n int) string {

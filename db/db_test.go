@@ -175,6 +175,13 @@ func TestListsArePagedWithinTheScope(t *testing.T) {
 		if all := must(d.Backups(t.Context(), Scope{}, BackupFilter{VolumeID: "9", Status: stowage.BackupCreating}, 0, 100))(t); len(all) != 7 {
 			t.Errorf("the unscoped list has %d backups", len(all))
 		}
+		if none := must(d.Backups(t.Context(), Scope{}, BackupFilter{VolumeID: "ü'--"}, 0, 100))(t); len(none) != 0 {
+			t.Errorf("a volume nobody has let %d backups through", len(none))
+		}
+		_, err := d.Job(t.Context(), "ü")
+		wantCode(t, err, stowage.NotFound)
+		_, err = d.BackupByUUID(t.Context(), Scope{}, "ü")
+		wantCode(t, err, stowage.NotFound)
 		if none := must(d.Backups(t.Context(), Scope{}, BackupFilter{Name: "x"}, 0, 100))(t); len(none) != 0 {
 			t.Errorf("a filter let %d backups through", len(none))
 		}

@@ -55,6 +55,9 @@ func insertJob(ctx context.Context, tx *sql.Tx, j *stowage.Job) error {
 
 // Job gives one job.
 func (d *DB) Job(ctx context.Context, id string) (stowage.Job, error) {
+	if !ascii(id) {
+		return stowage.Job{}, stowage.Errorf(stowage.NotFound, "Job %s could not be found.", id)
+	}
 	j, err := scanJob(d.sql.QueryRowContext(ctx, "SELECT "+jobColumns+" FROM jobs WHERE id = ?", id))
 	if errors.Is(err, sql.ErrNoRows) {
 		return j, stowage.Errorf(stowage.NotFound, "Job %s could not be found.", id)
