@@ -27,8 +27,8 @@ func FuzzPage(f *testing.F) {
 		f.Add(appendPage(nil, entries(rand.New(rand.NewSource(int64(n))), n, 3, 5), place))
 	}
 	f.Add([]byte{1, 0, 0})
+	room := &pageRoom{}
 	f.Fuzz(func(t *testing.T, plain []byte) {
-		room := &pageRoom{}
 		got, err := room.parse(plain, &sealed, table)
 		if refused(t, err) {
 			return
