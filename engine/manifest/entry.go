@@ -36,7 +36,7 @@ func (e *Entry) check(f *seal.Format) error {
 	switch {
 	case e.Pack.Number < 1 || e.Pack.Number > MaxObjectNumber || e.Pack.Fence > MaxFence:
 		return corrupt("there cannot be a pack %d of an attempt %d", e.Pack.Number, e.Pack.Fence)
-	case e.Stored <= over || e.Stored > f.ChunkBytes+over:
+	case e.Stored <= over || e.Stored > f.ChunkBytes+over || e.Codec == codec.Zstd && e.Stored == f.ChunkBytes+over:
 		return corrupt("chunk %d has %d bytes stored", e.Chunk, e.Stored)
 	case e.Offset < seal.HeaderBytes || e.Offset > MaxPackBytes-int64(e.Stored):
 		return corrupt("chunk %d is at %d of a pack", e.Chunk, e.Offset)

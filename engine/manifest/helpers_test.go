@@ -119,7 +119,7 @@ func entries(r *rand.Rand, n, attempts int, gap int) []Entry {
 	for range n {
 		e := Entry{Chunk: at}
 		if r.Intn(10) > 0 {
-			e.Codec, e.Stored = byte(1+r.Intn(2)), 17+r.Intn(chunk.DefaultBytes-16)
+			e.Codec, e.Stored = byte(1+r.Intn(2)), 17+r.Intn(chunk.DefaultBytes-17)
 			e.Pack, e.Offset = Place{Attempt: attempt(0), Number: pack}, offset
 			r.Read(e.Hash[:])
 			if offset += int64(e.Stored); offset > 64<<20 {

@@ -104,6 +104,7 @@ func TestHostileMapsAreRefused(t *testing.T) {
 		"behind any pack":             entry(func(e *Entry) { e.Offset = MaxPackBytes - 99 }),
 		"far behind any pack":         entry(func(e *Entry) { e.Offset = 1 << 62 }),
 		"longer than a chunk":         entry(func(e *Entry) { e.Stored = chunk.DefaultBytes + 17 }),
+		"as long as a chunk, in zstd": entry(func(e *Entry) { e.Codec, e.Stored = codec.Zstd, chunk.DefaultBytes+16 }),
 		"nothing but a seal":          entry(func(e *Entry) { e.Stored = 0 }),
 		"a codec of later times":      entry(func(e *Entry) { e.Codec = 3 }),
 		"an attempt not in the table": entry(func(e *Entry) { e.Pack.Attempt = attempt(2) }),
