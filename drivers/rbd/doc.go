@@ -15,6 +15,22 @@
 // been moved. Snapshots are read without the client's cache and without a watch
 // on the image, so a reader is in nobody's way.
 //
+// What changed between two snapshots is asked of the storage daemons, object by
+// object (list_snaps, some 50 us each with 20 in flight): about a second for
+// 100 GiB, little beside reading what changed. The fast diff of the object map
+// is not believed. On librbd 16.2.15 it says "unchanged" after a rollback to a
+// snapshot older than the base, which Cinder's revert is, and after shrinking
+// and growing with a snapshot in between; neither leaves a trace that could be
+// looked for later. Of the maps only this is taken: an object that neither
+// state has reads the same in both. Where a map is flagged invalid or is
+// missing, librbd asks the daemons by itself; it has no way to tell us.
+// Objects that were not written up to their ends are reported from their old
+// end to what was written behind it.
+//
+// A snapshot that is kept (KeepSnapshot) is renamed to what Cinder removes.
+// Should the volume be deleted in this very moment, its image may get to the
+// trash with the new name; RemoveSnapshot, given the ID, ends that.
+//
 // A target is held under the exclusive lock where the image has that feature,
 // in the mode that does not give it up when another client asks. Whoever else
 // has the image open for writing is a Conflict; one that died counts for up to
