@@ -16,8 +16,8 @@ var _ drivers.Bases = (*volumes)(nil)
 
 // KeepSnapshot renames the snapshot to a name that Cinder takes for one of its
 // own backups' and removes with the volume. In the trash it would keep the
-// data of a deleted volume for nobody: there a snapshot is not kept, and one
-// that got there meanwhile has its old name again afterwards.
+// data of a deleted volume for nobody: there a snapshot is not kept, and
+// RemoveSnapshot finds one that got there meanwhile by its ID.
 func (v *volumes) KeepSnapshot(ctx context.Context, snap stowage.Snapshot, name string) (stowage.Snapshot, error) {
 	kept := snap
 	kept.Name = name
@@ -44,19 +44,16 @@ func (v *volumes) keep(ctx context.Context, id snapID, snap, kept stowage.Snapsh
 	if err := v.deleted(id.image); err != nil {
 		return err
 	}
-	err := v.rename(id, snap.Name, kept.Name)
+	err := v.rename(snap.Volume.Name, id, snap.Name, kept.Name)
 	if err != nil && v.CheckSnapshot(ctx, kept) != nil { // else somebody did the same, quicker
 		return err
 	}
-	if err = v.deleted(id.image); err != nil && snap.Name != kept.Name {
-		return errors.Join(err, v.rename(id, kept.Name, snap.Name))
-	}
-	return err
+	return v.deleted(id.image)
 }
 
 // rename gives a snapshot another of two names. It may have it already.
-func (v *volumes) rename(id snapID, from, to string) error {
-	h, err := v.byID(id.image)
+func (v *volumes) rename(volume string, id snapID, from, to string) error {
+	h, err := v.byNameAndID(volume, id.image)
 	if err != nil {
 		return err
 	}
@@ -76,6 +73,24 @@ func (v *volumes) rename(id snapID, from, to string) error {
 		return err
 	})
 	return errors.Join(err, h.Close())
+}
+
+// byNameAndID opens the volume's image by its name, for go-ceph renames no
+// snapshot of an image that was opened by its id, and proves the id.
+func (v *volumes) byNameAndID(name, imageID string) (*handle, error) {
+	h, err := v.byName(name)
+	if err != nil {
+		return nil, err
+	}
+	var found string
+	err = h.use(func(image *rbd.Image) (err error) { found, err = image.GetId(); return err })
+	if err == nil && found != imageID {
+		err = stowage.Errorf(stowage.NotFound, "image %s has the volume's name now, not %s", found, imageID)
+	}
+	if err != nil {
+		return nil, errors.Join(err, h.Close())
+	}
+	return h, nil
 }
 
 // deleted is NotFound for an image in the trash.

@@ -77,6 +77,23 @@ func TestStackDeletedWhileRead(t *testing.T) {
 	must(t, r.RemoveSnapshot(t.Context(), stowage.Snapshot{Name: other.Name, Volume: vol}))
 }
 
+// A volume deleted just when its snapshot got its new name: nothing stays.
+func TestStackKeptInTheTrash(t *testing.T) {
+	r := newRig(t)
+	vol := r.volume(t, 8*mib, cinders)
+	snap, source := r.snapshot(t, vol, "stowage-inflight.1")
+	must(t, source.Close())
+	_, err := r.Volumes.(drivers.Bases).KeepSnapshot(t.Context(), snap, "backup.1.snap.1")
+	must(t, err)
+	must(t, ceph.GetImage(r.ioctx, vol.Name).Trash(0)) // as Cinder, which had looked for such snapshots before
+	_, err = r.Volumes.(drivers.Bases).KeepSnapshot(t.Context(), snap, "backup.1.snap.1")
+	wantCode(t, "KeepSnapshot in the trash", err, stowage.NotFound)
+	must(t, r.RemoveSnapshot(t.Context(), snap))
+	if n := len(r.inTrash(t, vol)); n != 0 {
+		t.Error("the image is still in the trash")
+	}
+}
+
 // Whoever removed the snapshot and died before the purge is followed by one
 // who knows the id.
 func TestStackPurgeAfterACrash(t *testing.T) {

@@ -75,7 +75,7 @@ func (v *volumes) removeByName(ctx context.Context, snap stowage.Snapshot) error
 }
 
 // removeFrom removes the snapshot from an image, if its number is the wanted
-// one or none is wanted. It tells whether it did, and whether the image is
+// one or none is wanted. In the trash the number counts, whatever its name. It tells whether it did, and whether the image is
 // still needed for other snapshots. An image that is gone is not needed.
 func (v *volumes) removeFrom(imageID string, snap stowage.Snapshot, want uint64) (removed, left bool, err error) {
 	h, err := v.byID(imageID)
@@ -86,9 +86,16 @@ func (v *volumes) removeFrom(imageID string, snap stowage.Snapshot, want uint64)
 		return false, false, coded(err, "open image %s of volume %s", imageID, snap.Volume.Name)
 	}
 	err = h.use(func(image *rbd.Image) error {
-		found, err := image.GetSnapID(snap.Name)
+		name := snap.Name
+		found, err := image.GetSnapID(name)
+		if err != nil && want != 0 && codeOf(v.deleted(imageID)) == stowage.NotFound {
+			// The image went to the trash while the snapshot was renamed.
+			if name, err = image.GetSnapByID(want); err == nil {
+				found, err = image.GetSnapID(name)
+			}
+		}
 		if err == nil && (want == 0 || want == found) {
-			err = image.GetSnapshot(snap.Name).Remove()
+			err = image.GetSnapshot(name).Remove()
 			removed = err == nil
 		}
 		if err != nil && !errors.Is(err, rbd.ErrNotFound) {

@@ -219,7 +219,7 @@ func TestStackSuite(t *testing.T) {
 			drivertest.Volumes(t, func(t *testing.T) drivertest.VolumesFixture {
 				r := newRig(t)
 				return drivertest.VolumesFixture{
-					Volumes:      r,
+					Volumes:      r.Volumes, // with all that it can do
 					NewVolume:    func(t *testing.T, bytes int64) stowage.VolumeLocation { return r.volume(t, bytes, l) },
 					DeleteVolume: r.deleteAsCinder,
 					Left: func(t *testing.T, vol stowage.VolumeLocation) bool {

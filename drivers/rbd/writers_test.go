@@ -12,6 +12,7 @@ import (
 	ceph "github.com/ceph/go-ceph/rbd"
 
 	"github.com/stowage/stowage"
+	"github.com/stowage/stowage/drivers"
 	"github.com/stowage/stowage/drivers/rbd"
 )
 
@@ -58,7 +59,10 @@ func TestStackSnapshotOfAVolumeInUse(t *testing.T) {
 	_, err = guest.WriteAt(make([]byte, 4096), 0)
 	must(t, err)
 	wantData(t, "snapshot", source, 0, pattern(4096))
-	must(t, r.RemoveSnapshot(t.Context(), snap))
+	kept, err := r.Volumes.(drivers.Bases).KeepSnapshot(t.Context(), snap, "backup.1.snap.1")
+	must(t, err)
+	must(t, r.CheckSnapshot(t.Context(), kept))
+	must(t, r.RemoveSnapshot(t.Context(), kept))
 	_, err = guest.WriteAt(make([]byte, 4096), 0)
 	must(t, err)
 }
