@@ -154,6 +154,7 @@ func (l *life) clone(t *testing.T, shape layout) {
 
 // Whatever happens to a volume between two snapshots: no change is missing.
 func TestStackChangesOfManyLives(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	shapes := []layout{
 		{name: "as Cinder makes them", features: allFeatures, order: 16},
@@ -189,6 +190,7 @@ func TestStackChangesOfManyLives(t *testing.T) {
 // What the object map gets wrong, or does not have. After a revert to a snapshot older than the
 // base, and for a base that was longer than a later state, it knows of no change.
 func TestStackChangesTheMapDoesNotKnow(t *testing.T) {
+	t.Parallel()
 	write := func(b byte, offset, length int64) func(*life, *ceph.Image) error {
 		return func(_ *life, image *ceph.Image) error {
 			_, err := image.WriteAt(bytes.Repeat([]byte{b}, int(length)), offset)
@@ -210,6 +212,7 @@ func TestStackChangesTheMapDoesNotKnow(t *testing.T) {
 		"shrink and grow": {write(1, 0, 250_000), freeze, size(70_000), freeze, size(260_000), freeze},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			shape := layout{features: allFeatures, order: 16}
 			if name == "map made later" {
 				shape.features = ceph.FeatureLayering | ceph.FeatureExclusiveLock

@@ -5,6 +5,7 @@ package rbd_test
 import (
 	"bufio"
 	"errors"
+	"flag"
 	"os"
 	"regexp"
 	"slices"
@@ -21,6 +22,16 @@ import (
 	"github.com/stowage/stowage/drivers/drivertest"
 	"github.com/stowage/stowage/drivers/rbd"
 )
+
+// TestMain lets more tests run side by side than there are processors: they
+// wait for the monitors most of the time.
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if err := flag.Set("test.parallel", "8"); err != nil {
+		panic(err)
+	}
+	os.Exit(m.Run())
+}
 
 // stackEnv reads the file of a running stack.
 func stackEnv(t *testing.T) map[string]string {
@@ -216,6 +227,7 @@ func TestStackSuite(t *testing.T) {
 		{name: "large objects", features: allFeatures, order: 24},
 	} {
 		t.Run(l.name, func(t *testing.T) {
+			t.Parallel() // each snapshot waits a second or two for the monitors
 			drivertest.Volumes(t, func(t *testing.T) drivertest.VolumesFixture {
 				r := newRig(t)
 				return drivertest.VolumesFixture{
