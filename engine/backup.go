@@ -1,34 +1,46 @@
 package engine
 
 import (
-	"bytes"
 	"context"
-	"crypto/md5"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
+	"github.com/google/uuid"
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/time/rate"
 
 	"github.com/stowage/stowage"
 	"github.com/stowage/stowage/drivers"
+	"github.com/stowage/stowage/engine/chunk"
+	"github.com/stowage/stowage/engine/codec"
 	"github.com/stowage/stowage/engine/manifest"
 	"github.com/stowage/stowage/engine/pack"
+	"github.com/stowage/stowage/engine/seal"
 )
 
 // BackupInput is what a backup is made of.
 type BackupInput struct {
 	Source drivers.Source
 	Store  drivers.Store
-	// Prefix begins the names of all objects. No name under it was ever used.
-	Prefix     string
-	Backup     string // the backup's UUID, for the manifest
-	Volume     stowage.VolumeRecord
-	SnapshotAt time.Time
-	// Check is asked between the last pack and the manifest whether what was
+	// Attempt begins the names of all objects. No name of it was ever used.
+	Attempt manifest.Attempt
+	// Info is what the root is to say; the engine fills in what it finds out.
+	Info manifest.Info
+	// Key seals what is stored; nil: nothing is sealed.
+	Key *seal.Key
+	// Parent is the root of an earlier backup of the volume in this container,
+	// opened; nil: a full backup. One of another format is as none.
+	Parent *manifest.Root
+	// Base is the snapshot that Parent was made of, if it is still there.
+	Base *stowage.Snapshot
+	// Check is asked between the last object and the root whether what was
 	// read can be trusted. Its error ends the backup.
 	Check    func(context.Context) error
 	Progress *Progress
@@ -36,178 +48,332 @@ type BackupInput struct {
 
 // BackupResult is what a backup became.
 type BackupResult struct {
-	VolumeBytes    int64
-	StoredBytes    int64 // all objects, the manifest too
-	ObjectCount    int64 // all objects, the manifest too
-	Manifest       string
-	ManifestDigest string // SHA-256, hex
+	Mode        Mode
+	VolumeBytes int64
+	ReadBytes   int64 // of the volume
+	StoredBytes int64 // what this backup added to the container
+	ObjectCount int64 // what a restore reads: packs, map objects and the root
+	Root        string
+	RootDigest  string // SHA-256 of the root, hex
+	Reach       *manifest.Objects
+	// Spare are objects that were stored on the way and that nothing refers to.
+	Spare *manifest.Objects
+}
+
+// backup is one backup under way.
+type backup struct {
+	*Engine
+	in     BackupInput
+	plan   *plan
+	keys   *manifest.Keys
+	format seal.Format
+	salt   seal.Salt
+	packs  *packer
+	maps   *mapper
+	limit  *rate.Limiter
+	number atomic.Uint64
+
+	read, stored atomic.Int64
+	alive        map[manifest.Place]*manifest.Pack // of the parent, and of this backup's own without length and MD5
 }
 
 // Backup stores the source. On return without an error it is restorable from
-// the store alone; with an error, objects under the prefix may be left.
+// the store alone; with an error, objects of the attempt may be left, and
+// nothing refers to them.
 func (e *Engine) Backup(ctx context.Context, in BackupInput) (BackupResult, error) {
-	size := in.Source.Size()
-	o := e.opts.withDefaults(size)
-	all, err := allocated(ctx, in.Source)
-	if err != nil {
-		return BackupResult{}, fmt.Errorf("list what the volume holds: %w", err)
-	}
-	in.Progress.all.Store(all)
-	m := manifest.Manifest{
-		Backup: in.Backup, Volume: in.Volume, SnapshotAt: in.SnapshotAt.UTC(),
-		VolumeBytes: size, ChunkBytes: o.ChunkBytes, PackChunks: o.PackBytes / o.ChunkBytes,
-	}
-	if err := m.Check(); err != nil { // before everything is uploaded, not after
-		return BackupResult{}, stowage.Wrap(stowage.Invalid, err, "A volume of %d bytes does not fit the format.", size)
-	}
-	if m.Packs, err = e.storeRegions(ctx, in, o, m); err != nil {
-		return BackupResult{}, err
-	}
-	if in.Check != nil {
-		if err := in.Check(ctx); err != nil {
-			return BackupResult{}, fmt.Errorf("check the snapshot that was read: %w", err)
-		}
-	}
-	data, err := manifest.Encode(m)
+	e.jobs.Add(1)
+	defer e.jobs.Add(-1)
+	b, err := e.newBackup(ctx, in)
 	if err != nil {
 		return BackupResult{}, err
 	}
-	name := manifest.Name(in.Prefix)
-	if err := in.Store.Put(ctx, name, data); err != nil {
-		return BackupResult{}, fmt.Errorf("store the manifest: %w", err)
+	delta, err := b.storeChunks(ctx)
+	if err != nil {
+		return BackupResult{}, err
 	}
-	digest := sha256.Sum256(data)
-	r := BackupResult{
-		VolumeBytes: size, StoredBytes: int64(len(data)), ObjectCount: int64(len(m.Packs)) + 1,
-		Manifest: name, ManifestDigest: hex.EncodeToString(digest[:]),
+	layers, err := b.maps.settle(ctx, delta, b.layersBelow())
+	if err != nil {
+		return BackupResult{}, err
 	}
-	for _, p := range m.Packs {
-		r.StoredBytes += p.Bytes
+	root, err := b.root(layers)
+	if err != nil {
+		return BackupResult{}, err
 	}
-	return r, nil
+	return b.commit(ctx, root)
 }
 
-// storeRegions stores every region that holds data and lists the packs.
-func (e *Engine) storeRegions(ctx context.Context, in BackupInput, o Options, m manifest.Manifest) (manifest.Packs, error) {
+func (e *Engine) newBackup(ctx context.Context, in BackupInput) (*backup, error) {
+	b := &backup{Engine: e, in: in, limit: limiter(e.opts.JobBytesPerSecond), salt: seal.NewSalt(), alive: map[manifest.Place]*manifest.Pack{}}
+	b.format = seal.Format{Hash: e.opts.Hash, ChunkBytes: e.opts.ChunkBytes}
+	var secret *seal.Secret
+	if in.Key != nil {
+		b.format.Cipher, b.format.KeyID, secret = seal.AES256GCM, in.Key.ID, &in.Key.Secret
+	}
+	parent := in.Parent
+	if parent != nil && (parent.Format != b.format || parent.Info.VolumeBytes > in.Source.Size() || parent.Info.Volume.ID != in.Info.Volume.ID) {
+		parent = nil
+	}
+	b.keys = manifest.NewKeys(b.format, secret)
+	b.keys.AddAttempt(in.Attempt, b.salt)
+	if parent != nil {
+		for a, s := range parent.Salts {
+			b.keys.AddAttempt(a, s)
+		}
+		for _, p := range parent.Packs {
+			b.alive[p.Place] = &p
+		}
+	}
+	var err error
+	if b.plan, err = makePlan(ctx, in, parent, b.format.ChunkBytes); err != nil {
+		return nil, err
+	}
+	b.maps = &mapper{e: e, store: in.Store, volume: in.Info.Volume.ID, keys: b.keys, attempt: in.Attempt, next: b.next, stored: b.count, limit: b.limit, put: &manifest.Objects{}}
+	if err := b.thin(ctx); err != nil {
+		return nil, err
+	}
+	in.Progress.all.Store(int64(b.plan.chunks.GetCardinality()) * int64(b.format.ChunkBytes))
+	return b, nil
+}
+
+// next numbers the objects of the attempt.
+func (b *backup) next() uint64 { return b.number.Add(1) }
+
+func (b *backup) count(n int) {
+	b.stored.Add(int64(n))
+	b.in.Progress.stored.Add(int64(n))
+}
+
+func (b *backup) layersBelow() []manifest.Layer {
+	if b.plan.parent == nil {
+		return nil
+	}
+	return b.plan.parent.Layers
+}
+
+// found is what a worker found in a unit: entries that replace others.
+type found struct {
+	seq     int
+	entries []replacing
+}
+
+// replacing is a new entry, and the parent's for the same chunk.
+type replacing struct {
+	entry
+	old *entry
+}
+
+// storeChunks reads the volume and stores what is new. It gives the layer of
+// what is new; its map objects may not be stored yet.
+func (b *backup) storeChunks(ctx context.Context) (manifest.Layer, error) {
 	group, ctx := errgroup.WithContext(ctx)
-	regions := make(chan int64)
+	b.packs = &packer{
+		e: b.Engine, store: b.in.Store, volume: b.in.Info.Volume.ID, keys: b.keys, attempt: b.in.Attempt, next: b.next,
+		uploads: group, ctx: ctx, stored: b.count, done: map[manifest.Place]manifest.Pack{},
+	}
+	defer b.packs.abandon()
+	var (
+		units   = make(chan *unit)
+		results = make(chan found)
+		window  = make(chan struct{}, 8*b.opts.Readers) // units begun and not collected
+		readers sync.WaitGroup
+		delta   manifest.Layer
+	)
 	group.Go(func() error {
-		defer close(regions)
-		for r := range m.Regions() {
-			select {
-			case regions <- r:
-			case <-ctx.Done():
-				return ctx.Err()
-			}
+		defer close(units)
+		return b.feed(ctx, units, window)
+	})
+	readers.Add(b.opts.Readers)
+	for range b.opts.Readers {
+		group.Go(func() error {
+			defer readers.Done()
+			return b.work(ctx, units, results)
+		})
+	}
+	group.Go(func() error {
+		readers.Wait()
+		close(results)
+		if ctx.Err() == nil {
+			b.packs.finish()
 		}
 		return nil
 	})
-	var (
-		mu    sync.Mutex
-		packs manifest.Packs
-	)
-	for range o.Workers {
-		group.Go(func() error {
-			p, err := newPacker(in, o)
-			if err != nil {
-				return err
-			}
-			for r := range regions {
-				done, err := p.region(ctx, r)
-				if err != nil {
-					return fmt.Errorf("region %d: %w", r, err)
-				}
-				if done != nil {
-					mu.Lock()
-					packs = append(packs, *done)
-					mu.Unlock()
-				}
-			}
-			return ctx.Err()
-		})
-	}
+	group.Go(func() (err error) {
+		delta, err = b.collect(ctx, results, window)
+		return err
+	})
 	if err := group.Wait(); err != nil {
 		return nil, err
 	}
-	slices.SortFunc(packs, func(a, b manifest.Pack) int { return int(a.Region - b.Region) })
-	return packs, nil
+	return delta, nil
 }
 
-// packer is one worker of a backup with its buffers.
-type packer struct {
-	in    BackupInput
-	o     Options
-	w     *pack.Writer
-	chunk []byte
-}
-
-func newPacker(in BackupInput, o Options) (*packer, error) {
-	w, err := pack.NewWriter(pack.MaxBytes(o.PackBytes/o.ChunkBytes, o.ChunkBytes), !o.NoCompress)
-	if err != nil {
-		return nil, err
+// feed hands out the units.
+func (b *backup) feed(ctx context.Context, units chan<- *unit, window chan<- struct{}) error {
+	var parent *peeker
+	if b.plan.parent != nil {
+		parent = &peeker{Cursor: manifest.NewCursor(b.keys, b.maps.fetch, b.plan.parent.Layers)}
+		defer parent.Close()
 	}
-	return &packer{in: in, o: o, w: w, chunk: make([]byte, o.ChunkBytes)}, nil
-}
-
-// region stores one region; nil when it is all zeros.
-func (p *packer) region(ctx context.Context, r int64) (*manifest.Pack, error) {
-	size, chunkBytes := p.in.Source.Size(), int64(p.o.ChunkBytes)
-	start := r * int64(p.o.PackBytes)
-	length := min(int64(p.o.PackBytes), size-start)
-	p.w.Reset()
-	next, counted := int64(0), int64(0) // the first chunk not looked at yet; bytes of extents
-	err := p.in.Source.Allocated(ctx, start, length, func(e stowage.Extent) error {
-		last := (e.End() - start - 1) / chunkBytes
-		for c := max(next, (e.Offset-start)/chunkBytes); c <= last; c++ {
-			if err := ctx.Err(); err != nil {
-				return err
-			}
-			if err := p.add(start, c, min(chunkBytes, length-c*chunkBytes)); err != nil {
-				return err
-			}
+	seq := 0
+	return b.plan.units(ctx, parent, func(u *unit) error {
+		u.seq, seq = seq, seq+1
+		select {
+		case window <- struct{}{}:
+		case <-ctx.Done():
+			return ctx.Err()
 		}
-		next, counted = last+1, counted+e.Length
-		return nil
+		select {
+		case units <- u:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
 	})
+}
+
+// work takes units through reading, hashing, compressing and sealing.
+func (b *backup) work(ctx context.Context, units <-chan *unit, results chan<- found) error {
+	w, err := b.newWorker()
+	if err != nil {
+		return err
+	}
+	defer w.close()
+	for u := range units {
+		entries, err := w.unit(ctx, u)
+		if err != nil {
+			return err
+		}
+		select {
+		case results <- found{u.seq, entries}:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return ctx.Err()
+}
+
+// collect puts what was found in the order of the volume, writes it to the
+// layer, and counts what of the packs is alive.
+func (b *backup) collect(ctx context.Context, results <-chan found, window <-chan struct{}) (manifest.Layer, error) {
+	layer, err := b.maps.begin(ctx)
 	if err != nil {
 		return nil, err
 	}
-	defer p.in.Progress.done.Add(counted)
-	if p.w.Len() == 0 {
-		return nil, nil
-	}
-	data := p.w.Finish()
-	if err := p.in.Store.Put(ctx, manifest.PackName(p.in.Prefix, r), data); err != nil {
-		return nil, fmt.Errorf("store its pack: %w", err)
-	}
-	sum, etag := sha256.Sum256(data), md5.Sum(data)
-	return &manifest.Pack{
-		Region: r, Bytes: int64(len(data)),
-		MD5: hex.EncodeToString(etag[:]), SHA256: hex.EncodeToString(sum[:]),
-	}, nil
-}
-
-// add reads one chunk and adds it to the pack unless it is zeros.
-func (p *packer) add(start, c, length int64) error {
-	chunk := p.chunk[:length]
-	at := start + c*int64(p.o.ChunkBytes)
-	// io.ReaderAt may give io.EOF with the last bytes; fewer bytes is an error.
-	if n, err := p.in.Source.ReadAt(chunk, at); n < len(chunk) {
-		return fmt.Errorf("read %d bytes at %d, got %d: %w", length, at, n, err)
-	}
-	if isZero(chunk) {
-		return nil
-	}
-	return p.w.Add(int(c), chunk)
-}
-
-// isZero reports whether all bytes are zero.
-func isZero(b []byte) bool {
-	for len(b) > zeroRun {
-		if !bytes.Equal(b[:zeroRun], zeros) {
-			return false
+	early := map[int][]replacing{} // at most as many as the window has
+	next := 0
+	for f := range results {
+		early[f.seq] = f.entries
+		for {
+			entries, ok := early[next]
+			if !ok {
+				break
+			}
+			delete(early, next)
+			next++
+			<-window
+			for _, e := range entries {
+				if err := layer.Add(e.entry); err != nil {
+					return nil, err
+				}
+				b.replace(e)
+			}
 		}
-		b = b[zeroRun:]
 	}
-	return bytes.Equal(b, zeros[:len(b)])
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	if len(early) > 0 {
+		return nil, fmt.Errorf("unit %d of the volume was never done", next)
+	}
+	return layer.Close()
+}
+
+// replace counts an entry that takes the place of another.
+func (b *backup) replace(e replacing) {
+	if e.old != nil {
+		if p := b.alive[e.old.Pack]; p != nil {
+			p.Alive--
+			p.AliveBytes -= int64(e.old.Stored)
+		}
+	}
+	if e.Codec == codec.Zeros {
+		return
+	}
+	p := b.alive[e.Pack]
+	if p == nil {
+		p = &manifest.Pack{Place: e.Pack}
+		b.alive[e.Pack] = p
+	}
+	p.Alive++
+	p.AliveBytes += int64(e.Stored)
+}
+
+// root makes the root, once everything it leads to has arrived.
+func (b *backup) root(layers []manifest.Layer) (*manifest.Root, error) {
+	arrived, err := b.packs.arrived()
+	if err != nil {
+		return nil, err
+	}
+	r := &manifest.Root{
+		Format: b.format, Self: b.in.Attempt, Salt: b.salt, Info: b.in.Info,
+		Salts: map[manifest.Attempt]seal.Salt{b.in.Attempt: b.salt}, Layers: layers,
+	}
+	if b.in.Key != nil {
+		r.Wrapped = b.in.Key.Wrapped
+	}
+	r.Info.VolumeBytes = b.plan.size
+	if b.plan.parent != nil {
+		r.Info.Incremental, r.Info.Parent = true, b.plan.parent.Self.Backup.String()
+		maps.Copy(r.Salts, b.plan.parent.Salts)
+	}
+	for place, p := range b.alive {
+		if p.Alive == 0 {
+			continue
+		}
+		if p.Bytes == 0 { // of this attempt
+			up, ok := arrived[place]
+			if !ok {
+				return nil, fmt.Errorf("pack %d holds %d chunks and never arrived", place.Number, p.Alive)
+			}
+			p.Bytes, p.MD5 = up.Bytes, up.MD5
+		}
+		r.Packs = append(r.Packs, *p)
+	}
+	slices.SortFunc(r.Packs, func(a, b manifest.Pack) int { return a.Place.Compare(b.Place) })
+	return r, nil
+}
+
+// commit proves what was read and stores the root: the one step that makes the
+// backup.
+func (b *backup) commit(ctx context.Context, root *manifest.Root) (BackupResult, error) {
+	if b.in.Check != nil {
+		if err := b.in.Check(ctx); err != nil {
+			return BackupResult{}, fmt.Errorf("check the snapshot that was read: %w", err)
+		}
+	}
+	c, err := b.codecs.get()
+	if err != nil {
+		return BackupResult{}, err
+	}
+	defer b.codecs.put(c)
+	var secret *seal.Secret
+	if b.in.Key != nil {
+		secret = &b.in.Key.Secret
+	}
+	data, err := root.Encode(secret, c)
+	if err != nil {
+		return BackupResult{}, err
+	}
+	name := manifest.RootName(root.Info.Volume.ID, root.Self)
+	if _, err := b.in.Store.Put(ctx, name, data); err != nil {
+		return BackupResult{}, fmt.Errorf("store the root: %w", err)
+	}
+	b.count(len(data))
+	digest := sha256.Sum256(data)
+	reach, spare := root.Objects(), b.maps.put
+	spare.Minus(reach)
+	return BackupResult{
+		Mode: b.plan.mode, VolumeBytes: b.plan.size, ReadBytes: b.read.Load(), StoredBytes: b.stored.Load(),
+		ObjectCount: int64(reach.Len()) + 1, Root: name, RootDigest: hex.EncodeToString(digest[:]), Reach: reach, Spare: spare,
+	}, nil
 }

@@ -1,70 +1,129 @@
 // Package engine moves bytes between volumes and objects. It knows no project,
-// user, token, SQL or queue.
+// user, SQL or queue, and of keys only those it is handed.
 //
-// A backup walks the snapshot region by region:
+// A backup walks the chunks that may have changed, and writes the root last:
 //
-//	Allocated -> ReadAt -> zero? -> hash -> compress -> pack -> Put -> manifest
+//	plan -> ReadAt -> zero? -> hash -> parent's? -> compress -> seal -> pack -> Put
+//	                                                     entry -> layer -> Put
+//	                                                                       root -> Put
 //
-// and a restore walks back:
+// and a restore walks back, in the order of the packs:
 //
-//	manifest -> Stat every pack -> Get -> check -> decompress -> check -> WriteAt
+//	root -> Stat every object -> layers -> Get -> open -> decompress -> hash -> WriteAt
 //
-// The formats are in engine/pack and engine/manifest. Every region is packed by
-// one worker in buffers that are made once and used again, so memory is
-// workers x (region + chunk) and does not grow with the volume:
-// 3 x (32 MiB + 4 MiB + zstd's state) with the defaults.
+// The formats are in engine/pack and engine/manifest, and doc/design.md.
+//
+// Memory is a sum that does not grow with volumes or backups. Everything large
+// lies outside the Go heap and comes out of two budgets that all jobs of a
+// process share: buffers for what is read, and buffers for packs. A job never
+// waits for room while it holds a pack that could be uploaded, so jobs cannot
+// wait for one another in a circle; and the packs of one job get smaller when
+// more jobs run.
 //
 // What may run beside what, for one backup:
 //
-//	          Backup   Restore  Delete
-//	Backup    never    never    never
-//	Restore   never    yes      never
-//	Delete    never    never    yes
+//	          Backup   Restore  Verify  Delete
+//	Backup    never    never    never   never
+//	Restore   never    yes      yes     never
+//	Verify    never    yes      yes     yes
+//	Delete    never    never    yes     yes
 //
-// Backups of different names touch nothing in common. The caller keeps to the
-// table with the states of the rows.
+// Backups of one volume may run beside one another and beside deletes of any
+// other; which objects a delete may take is decided by its caller, who knows
+// what other roots reach.
 package engine
 
 import (
-	"context"
+	"runtime"
 	"sync/atomic"
 
-	"github.com/stowage/stowage"
-	"github.com/stowage/stowage/drivers"
-	"github.com/stowage/stowage/engine/manifest"
+	"golang.org/x/sync/semaphore"
+	"golang.org/x/time/rate"
+
+	"github.com/stowage/stowage/engine/chunk"
 )
 
 // Options are the engine's knobs. The zero value takes the defaults.
 type Options struct {
-	Workers    int  // regions worked on at once; 0: 3
-	PackBytes  int  // length of a region; 0: 32 MiB; volumes over 8 TiB take more, up to 128 MiB for 32 TiB
-	ChunkBytes int  // 0: 4 MiB
-	NoCompress bool // store chunks as they are
+	Hash       chunk.Algorithm // of new lineages; 0: BLAKE3
+	ChunkBytes int             // of new lineages; 0: 256 KiB
+	PackBytes  int             // aimed at; 0: 64 MiB
+
+	Readers    int   // reads of a volume in flight, a job; 0: 8
+	Fetches    int   // reads of objects in flight, a job; 0: 16
+	CPUs       int   // chunks worked on at once, all jobs; 0: GOMAXPROCS
+	PackBudget int64 // bytes of packs being filled or uploaded, all jobs; 0: 144 MiB
+	ReadBudget int64 // bytes of reads in flight, all jobs; 0: 64 MiB
+
+	// BytesPerSecond bounds what all jobs together send to and get from stores,
+	// JobBytesPerSecond what one does. 0: no bound.
+	BytesPerSecond, JobBytesPerSecond int64
 }
 
-func (o Options) withDefaults(volumeBytes int64) Options {
-	if o.Workers == 0 {
-		o.Workers = 3
+// readBytes is how much of a volume, or of a pack, is read at a time: one
+// object of RBD.
+const readBytes = 4 << 20
+
+func (o Options) withDefaults() Options {
+	set := func(v *int, d int) {
+		if *v == 0 {
+			*v = d
+		}
 	}
-	if o.ChunkBytes == 0 {
-		o.ChunkBytes = 4 << 20
+	if o.Hash == 0 {
+		o.Hash = chunk.BLAKE3
 	}
-	if o.PackBytes == 0 {
-		o.PackBytes = 32 << 20
+	set(&o.ChunkBytes, chunk.DefaultBytes)
+	set(&o.PackBytes, 64<<20)
+	set(&o.Readers, 8)
+	set(&o.Fetches, 16)
+	set(&o.CPUs, runtime.GOMAXPROCS(0))
+	if o.PackBudget == 0 {
+		o.PackBudget = 144 << 20
 	}
-	o.PackBytes = max(o.PackBytes/o.ChunkBytes, 1) * o.ChunkBytes
-	for volumeBytes/int64(o.PackBytes) >= manifest.MaxPacks && o.PackBytes+o.ChunkBytes <= maxRegion {
-		o.PackBytes += o.ChunkBytes
+	if o.ReadBudget == 0 {
+		o.ReadBudget = 64 << 20
 	}
+	o.ReadBudget = max(o.ReadBudget, readBytes)
+	o.PackBudget = max(o.PackBudget, smallestPack)
 	return o
 }
 
-// Progress tells how far a job is. It is read by others while the job runs.
-type Progress struct{ done, all atomic.Int64 }
+// Engine does the work of one process, within one set of limits.
+type Engine struct {
+	opts   Options
+	cpu    *semaphore.Weighted
+	reads  *buffers
+	packs  *semaphore.Weighted
+	rooms  *buffers // of packs
+	jobs   atomic.Int64
+	rate   *rate.Limiter // nil: no bound
+	codecs codecs
+}
 
-// Get gives bytes done and bytes in all. For a backup they are bytes of
-// allocated extents, for a restore bytes of the volume.
+// New makes an engine.
+func New(o Options) *Engine {
+	o = o.withDefaults()
+	return &Engine{
+		opts:  o,
+		cpu:   semaphore.NewWeighted(int64(o.CPUs)),
+		reads: newBuffers(readBytes, o.ReadBudget, int(o.ReadBudget/readBytes)),
+		packs: semaphore.NewWeighted(o.PackBudget),
+		rooms: newBuffers(o.PackBytes+packSlack, 0, 2),
+		rate:  limiter(o.BytesPerSecond),
+	}
+}
+
+// Progress tells how far a job is. It is read by others while the job runs.
+type Progress struct{ done, all, stored atomic.Int64 }
+
+// Get gives bytes done and bytes in all. For a backup they are bytes of chunks
+// that must be looked at, for a restore or a deep verification bytes of the
+// volume, for a delete or a quick verification objects.
 func (p *Progress) Get() (done, all int64) { return p.done.Load(), p.all.Load() }
+
+// Stored is how many bytes a backup has stored so far.
+func (p *Progress) Stored() int64 { return p.stored.Load() }
 
 // Percent is done of all, at most 99: only a job's end makes it 100.
 func (p *Progress) Percent() int {
@@ -73,28 +132,4 @@ func (p *Progress) Percent() int {
 		return 0
 	}
 	return int(min(done*100/all, 99))
-}
-
-// Engine does the work with one set of options.
-type Engine struct{ opts Options }
-
-// New makes an engine.
-func New(o Options) *Engine { return &Engine{opts: o} }
-
-// maxRegion leaves room for what a pack has besides its chunks.
-const maxRegion = 128 << 20
-
-// zeroRun is the grain at which zeros within a chunk become holes on restore.
-const zeroRun = 64 << 10
-
-var zeros = make([]byte, zeroRun)
-
-// allocated sums the bytes a source says may hold data.
-func allocated(ctx context.Context, src drivers.Source) (int64, error) {
-	var sum int64
-	err := src.Allocated(ctx, 0, src.Size(), func(e stowage.Extent) error {
-		sum += e.Length
-		return nil
-	})
-	return sum, err
 }

@@ -2,25 +2,26 @@ package engine
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 
 	"golang.org/x/sync/errgroup"
 
 	"github.com/stowage/stowage"
 	"github.com/stowage/stowage/drivers"
-	"github.com/stowage/stowage/engine/manifest"
-	"github.com/stowage/stowage/engine/pack"
+	"github.com/stowage/stowage/engine/chunk"
 )
 
 // RestoreInput is what a restore needs.
 type RestoreInput struct {
-	Store  drivers.Store
-	Prefix string
-	// Digest is the manifest's SHA-256 in hex. Empty: it is believed as it is.
-	Digest string
-	Target drivers.Target
+	Store drivers.Store
+	// Root is the name of the backup's root, and Digest its SHA-256 in hex.
+	// Empty: the root is believed as it is.
+	Root, Digest string
+	Keys         Keyring
+	Target       drivers.Target
+	// Compare reads what the target holds, if it can be read, and writes only
+	// what differs.
+	Compare bool
 	// BeforeWrite is asked once, before the first byte is written. Its error
 	// ends the restore.
 	BeforeWrite func(context.Context) error
@@ -28,32 +29,41 @@ type RestoreInput struct {
 }
 
 // Restore writes the backup to the beginning of the target; what a larger
-// target has behind it stays. Every pack is looked at before the first byte is
-// written, and every byte is checked before it is. Corrupt: an object is not
-// what was stored. An object that is not there is Missing: the store may be
+// target has behind it stays. Every object is looked at before the first byte
+// is written, and every chunk is checked before it is. Corrupt: an object is
+// not what was stored. An object that is not there is Missing: the store may be
 // wrong about that for a while.
 func (e *Engine) Restore(ctx context.Context, in RestoreInput) error {
-	m, err := ReadManifest(ctx, in.Store, in.Prefix, in.Digest)
+	e.jobs.Add(1)
+	defer e.jobs.Add(-1)
+	root, err := e.ReadRoot(ctx, in.Store, in.Root, in.Digest, in.Keys)
 	if err != nil {
 		return err
 	}
-	if m.VolumeBytes > in.Target.Size() {
-		return stowage.Errorf(stowage.Invalid, "the volume has %d bytes, the backup %d", in.Target.Size(), m.VolumeBytes)
+	if root.Info.VolumeBytes > in.Target.Size() {
+		return stowage.Errorf(stowage.Invalid, "the volume has %d bytes, the backup %d", in.Target.Size(), root.Info.VolumeBytes)
 	}
-	in.Progress.all.Store(m.VolumeBytes)
-	if err := lookAtPacks(ctx, in, m); err != nil {
+	damages, err := e.LookAt(ctx, in.Store, root.Root, nil)
+	if err != nil {
 		return err
 	}
-	fresh, err := in.Target.Empty(ctx)
-	if err != nil {
+	if len(damages) > 0 {
+		return damaged(damages)
+	}
+	in.Progress.all.Store(root.Info.VolumeBytes)
+	w := &writer{fetcher: e.newFetcher(in.Store, root), target: in.Target, progress: in.Progress}
+	if w.fresh, err = in.Target.Empty(ctx); err != nil {
 		return fmt.Errorf("look at the volume: %w", err)
+	}
+	if readable, ok := in.Target.(drivers.ReadableTarget); ok && in.Compare && !w.fresh {
+		w.holds = readable
 	}
 	if in.BeforeWrite != nil {
 		if err := in.BeforeWrite(ctx); err != nil {
 			return err
 		}
 	}
-	if err := e.writeRegions(ctx, in, m, fresh); err != nil {
+	if err := w.run(ctx, w); err != nil {
 		return err
 	}
 	if err := in.Target.Flush(); err != nil {
@@ -62,210 +72,140 @@ func (e *Engine) Restore(ctx context.Context, in RestoreInput) error {
 	return nil
 }
 
-// Missing marks the error for an object that should be there and, the store
-// says, is not. It carries the code Unavailable: a container that is not
-// replicated yet, or an endpoint set up wrongly, say the same.
-type Missing struct{ Cause error }
-
-// Error gives the cause's text.
-func (m *Missing) Error() string { return m.Cause.Error() }
-
-// Unwrap gives the cause.
-func (m *Missing) Unwrap() error { return m.Cause }
-
-// ReadManifest reads the manifest under a prefix, and checks its digest unless
-// that is empty. A manifest that is gone is Missing.
-func ReadManifest(ctx context.Context, store drivers.Store, prefix, digest string) (*manifest.Manifest, error) {
-	name := manifest.Name(prefix)
-	info, err := store.Stat(ctx, name)
-	if err != nil {
-		return nil, lost(err, "the backup's manifest")
+// damaged makes one error of many damages. If all that is wrong is that
+// objects are not there, it is Missing.
+func damaged(damages []Damage) error {
+	first := damages[0]
+	missing := true
+	for _, d := range damages {
+		missing = missing && d.Why == gone
 	}
-	if info.Bytes > manifest.MaxStored {
-		return nil, stowage.Errorf(stowage.Corrupt, "the backup's manifest has %d bytes", info.Bytes)
+	what := fmt.Sprintf("%s: %s", first.Name, first.Why)
+	if len(damages) > 1 {
+		what += fmt.Sprintf(" (and %d more objects)", len(damages)-1)
 	}
-	data, err := getWhole(ctx, store, name, make([]byte, info.Bytes))
-	if err != nil {
-		return nil, lost(err, "the backup's manifest")
+	if missing {
+		return &Missing{stowage.Errorf(stowage.Unavailable, "%s", what)}
 	}
-	if sum := sha256.Sum256(data); digest != "" && hex.EncodeToString(sum[:]) != digest {
-		return nil, stowage.Errorf(stowage.Corrupt, "the backup's manifest was changed after it was written")
-	}
-	return manifest.Decode(data)
+	return stowage.Errorf(stowage.Corrupt, "%s", what)
 }
 
-// lost turns "there is no such object" into Missing.
-func lost(err error, what string) error {
-	if stowage.CodeOf(err) == stowage.NotFound {
-		return &Missing{stowage.Wrap(stowage.Unavailable, err, "%s is missing from the container", what)}
-	}
-	return fmt.Errorf("read %s: %w", what, err)
+// writer writes what a fetcher finds to a target.
+type writer struct {
+	*fetcher
+	target   drivers.Target
+	holds    drivers.ReadableTarget // nil: what the target holds is not looked at
+	fresh    bool
+	progress *Progress
 }
 
-// getWhole reads an object of exactly len(buf) bytes.
-func getWhole(ctx context.Context, store drivers.Store, name string, buf []byte) ([]byte, error) {
-	n, err := store.Get(ctx, name, buf, 0)
-	if err != nil {
-		return nil, err
-	}
-	if n != len(buf) {
-		return nil, stowage.Errorf(stowage.Corrupt, "object %s has %d bytes instead of %d", name, n, len(buf))
-	}
-	return buf, nil
-}
+// zeroPiece is how much is made zeros at a time, so that progress moves and a
+// cancelled restore stops.
+const zeroPiece = 256 << 20
 
-// lookAtPacks checks that every pack is there with the right size and ETag.
-func lookAtPacks(ctx context.Context, in RestoreInput, m *manifest.Manifest) error {
-	group, gctx := errgroup.WithContext(ctx)
-	group.SetLimit(16)
-	for _, p := range m.Packs {
-		if gctx.Err() != nil {
-			break
+// window makes zeros of what has no data, and leaves out what the target holds
+// already.
+func (w *writer) window(ctx context.Context, from, to uint64, entries []entry) ([]entry, error) {
+	next := from
+	for _, e := range entries {
+		if err := w.gap(ctx, next, e.Chunk); err != nil {
+			return nil, err
 		}
+		next = e.Chunk + 1
+	}
+	if err := w.gap(ctx, next, to); err != nil || w.holds == nil {
+		return entries, err
+	}
+	return w.differing(ctx, entries)
+}
+
+// gap makes zeros of the chunks from one to before another.
+func (w *writer) gap(ctx context.Context, from, to uint64) error {
+	unit := int64(w.root.Format.ChunkBytes)
+	at, end := int64(from)*unit, min(int64(to)*unit, w.root.Info.VolumeBytes)
+	for at < end {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		n := min(end-at, zeroPiece)
+		if err := w.zero(at, n); err != nil {
+			return err
+		}
+		w.progress.done.Add(n)
+		at += n
+	}
+	return nil
+}
+
+// differing gives the entries that the target does not hold.
+func (w *writer) differing(ctx context.Context, entries []entry) ([]entry, error) {
+	differs := make([]bool, len(entries))
+	group, gctx := errgroup.WithContext(ctx)
+	group.SetLimit(w.opts.Readers)
+	per := max(readBytes/w.root.Format.ChunkBytes, 1)
+	for begin := 0; begin < len(entries) && gctx.Err() == nil; begin += per {
 		group.Go(func() error {
-			what := fmt.Sprintf("pack %d of the backup", p.Region)
-			info, err := in.Store.Stat(gctx, manifest.PackName(in.Prefix, p.Region))
+			buf, err := w.reads.get(gctx)
 			if err != nil {
-				return lost(err, what)
+				return err
 			}
-			if info.Bytes != p.Bytes || info.ETag != "" && info.ETag != p.MD5 {
-				return stowage.Errorf(stowage.Corrupt, "%s was changed after it was written", what)
+			defer w.reads.put(buf)
+			for i := begin; i < min(begin+per, len(entries)); i++ {
+				if differs[i], err = w.differs(gctx, entries[i], buf); err != nil {
+					return err
+				}
 			}
 			return nil
 		})
 	}
 	if err := group.Wait(); err != nil {
-		return err
-	}
-	return ctx.Err()
-}
-
-// work is one region to write: a pack, or nil for zeros.
-type work struct {
-	region int64
-	pack   *manifest.Pack
-}
-
-func (e *Engine) writeRegions(ctx context.Context, in RestoreInput, m *manifest.Manifest, fresh bool) error {
-	group, ctx := errgroup.WithContext(ctx)
-	todo := make(chan work)
-	group.Go(func() error {
-		defer close(todo)
-		packs := m.Packs
-		for r := range m.Regions() {
-			w := work{region: r}
-			if len(packs) > 0 && packs[0].Region == r {
-				w.pack, packs = &packs[0], packs[1:]
-			}
-			select {
-			case todo <- w:
-			case <-ctx.Done():
-				return ctx.Err()
-			}
-		}
-		return nil
-	})
-	for range e.opts.withDefaults(m.VolumeBytes).Workers {
-		group.Go(func() error {
-			u, err := newUnpacker(in, m, fresh)
-			if err != nil {
-				return err
-			}
-			defer u.reader.Close()
-			for w := range todo {
-				if err := u.write(ctx, w); err != nil {
-					return fmt.Errorf("region %d: %w", w.region, err)
-				}
-			}
-			return ctx.Err()
-		})
-	}
-	return group.Wait()
-}
-
-// unpacker is one worker of a restore with its buffers.
-type unpacker struct {
-	in     RestoreInput
-	m      *manifest.Manifest
-	fresh  bool
-	reader *pack.Reader
-	room   []byte // of the pack
-	chunk  []byte
-}
-
-func newUnpacker(in RestoreInput, m *manifest.Manifest, fresh bool) (*unpacker, error) {
-	reader, err := pack.NewReader(m.ChunkBytes)
-	if err != nil {
 		return nil, err
 	}
-	return &unpacker{in: in, m: m, fresh: fresh, reader: reader, chunk: make([]byte, m.ChunkBytes)}, nil
-}
-
-func (u *unpacker) write(ctx context.Context, w work) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	start := w.region * u.m.RegionBytes()
-	length := min(u.m.RegionBytes(), u.m.VolumeBytes-start)
-	at := int64(0) // written so far
-	if w.pack != nil {
-		p, err := u.fetch(ctx, w.pack)
-		if err != nil {
-			return err
-		}
-		for _, entry := range p.Entries {
-			offset := int64(entry.Number) * int64(u.m.ChunkBytes)
-			if offset >= length || int64(entry.Length) != min(int64(u.m.ChunkBytes), length-offset) {
-				return stowage.Errorf(stowage.Corrupt, "chunk %d has %d bytes", entry.Number, entry.Length)
-			}
-			plain, err := u.reader.Plain(p, entry, u.chunk)
-			if err != nil {
-				return err
-			}
-			if err := u.zero(start+at, offset-at); err != nil {
-				return err
-			}
-			if err := u.data(start+offset, plain); err != nil {
-				return err
-			}
-			at = offset + int64(entry.Length)
+	wanted := entries[:0]
+	for i, e := range entries {
+		if differs[i] {
+			wanted = append(wanted, e)
+		} else {
+			w.progress.done.Add(int64(w.length(e.Chunk)))
 		}
 	}
-	if err := u.zero(start+at, length-at); err != nil {
-		return err
-	}
-	u.in.Progress.done.Add(length)
-	return nil
+	return wanted, ctx.Err()
 }
 
-// fetch gets a pack and holds it against the manifest.
-func (u *unpacker) fetch(ctx context.Context, p *manifest.Pack) (*pack.Pack, error) {
-	if int64(cap(u.room)) < p.Bytes {
-		u.room = make([]byte, max(p.Bytes, min(u.m.RegionBytes(), manifest.MaxPackBytes)))
+func (w *writer) differs(ctx context.Context, e entry, buf []byte) (bool, error) {
+	at := int64(e.Chunk) * int64(w.root.Format.ChunkBytes)
+	buf = buf[:w.length(e.Chunk)]
+	if n, err := w.holds.ReadAt(buf, at); n < len(buf) {
+		return false, fmt.Errorf("read %d bytes at %d of the target: %w", len(buf), at, err)
 	}
-	data, err := getWhole(ctx, u.in.Store, manifest.PackName(u.in.Prefix, p.Region), u.room[:p.Bytes])
-	if err != nil {
-		return nil, lost(err, "its pack")
+	if err := w.cpu.Acquire(ctx, 1); err != nil {
+		return false, err
 	}
-	if sum := sha256.Sum256(data); hex.EncodeToString(sum[:]) != p.SHA256 {
-		return nil, stowage.Errorf(stowage.Corrupt, "its pack is not what was stored")
-	}
-	return pack.Parse(data, u.m.PackChunks, u.m.ChunkBytes)
+	defer w.cpu.Release(1)
+	return w.root.Format.Hash.Sum(buf) != e.Hash, nil
 }
 
-// data writes a chunk, its runs of zeros as zeros.
-func (u *unpacker) data(at int64, plain []byte) error {
+// damaged ends the restore: what follows might be damaged as well.
+func (w *writer) damaged(_ entry, err error) error { return err }
+
+// zeroRun is the grain at which zeros within a chunk become holes.
+const zeroRun = 64 << 10
+
+// chunk writes a chunk, its runs of zeros as zeros.
+func (w *writer) chunk(_ context.Context, e entry, plain []byte) error {
+	at := int64(e.Chunk) * int64(w.root.Format.ChunkBytes)
+	defer w.progress.done.Add(int64(len(plain)))
 	for len(plain) > 0 {
 		n := 0
-		empty := isZero(plain[:min(zeroRun, len(plain))])
-		for n < len(plain) && isZero(plain[n:min(n+zeroRun, len(plain))]) == empty {
+		empty := chunk.IsZero(plain[:min(zeroRun, len(plain))])
+		for n < len(plain) && chunk.IsZero(plain[n:min(n+zeroRun, len(plain))]) == empty {
 			n = min(n+zeroRun, len(plain))
 		}
 		if empty {
-			if err := u.zero(at, int64(n)); err != nil {
+			if err := w.zero(at, int64(n)); err != nil {
 				return err
 			}
-		} else if _, err := u.in.Target.WriteAt(plain[:n], at); err != nil {
+		} else if _, err := w.target.WriteAt(plain[:n], at); err != nil {
 			return fmt.Errorf("write %d bytes at %d: %w", n, at, err)
 		}
 		plain, at = plain[n:], at+int64(n)
@@ -274,11 +214,11 @@ func (u *unpacker) data(at int64, plain []byte) error {
 }
 
 // zero makes a run of the target zeros; a fresh target is zeros already.
-func (u *unpacker) zero(at, length int64) error {
-	if u.fresh || length == 0 {
+func (w *writer) zero(at, length int64) error {
+	if w.fresh || length == 0 {
 		return nil
 	}
-	if err := u.in.Target.WriteZeroes(at, length); err != nil {
+	if err := w.target.WriteZeroes(at, length); err != nil {
 		return fmt.Errorf("write %d zeros at %d: %w", length, at, err)
 	}
 	return nil

@@ -1,0 +1,120 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	"golang.org/x/sync/semaphore"
+	"golang.org/x/sys/unix"
+	"golang.org/x/time/rate"
+
+	"github.com/stowage/stowage/engine/codec"
+)
+
+// buffers lends buffers of one size that lie outside the Go heap, so that the
+// collector neither looks at them nor waits for as much again before it runs.
+type buffers struct {
+	size int
+	room *semaphore.Weighted // nil: as many as are asked for
+	keep int                 // how many are kept when they are not used
+
+	mu   sync.Mutex
+	free [][]byte
+}
+
+func newBuffers(size int, budget int64, keep int) *buffers {
+	b := &buffers{size: size, keep: keep}
+	if budget > 0 {
+		b.room = semaphore.NewWeighted(budget / int64(size))
+	}
+	return b
+}
+
+// get waits for a buffer.
+func (b *buffers) get(ctx context.Context) ([]byte, error) {
+	if b.room != nil {
+		if err := b.room.Acquire(ctx, 1); err != nil {
+			return nil, err
+		}
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if n := len(b.free); n > 0 {
+		buf := b.free[n-1]
+		b.free = b.free[:n-1]
+		return buf, nil
+	}
+	buf, err := unix.Mmap(-1, 0, b.size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_ANON|unix.MAP_PRIVATE)
+	if err != nil {
+		if b.room != nil {
+			b.room.Release(1)
+		}
+		return nil, fmt.Errorf("get %d bytes of memory: %w", b.size, err)
+	}
+	return buf, nil
+}
+
+// put gives a buffer back.
+func (b *buffers) put(buf []byte) {
+	b.mu.Lock()
+	kept := len(b.free) < b.keep
+	if kept {
+		b.free = append(b.free, buf[:b.size])
+	}
+	b.mu.Unlock()
+	if !kept {
+		if err := unix.Munmap(buf[:b.size]); err != nil {
+			panic(fmt.Sprintf("engine: give back a buffer: %v", err)) // not ours: memory is corrupt
+		}
+	}
+	if b.room != nil {
+		b.room.Release(1)
+	}
+}
+
+// codecs lends the state of compressors.
+type codecs struct {
+	mu   sync.Mutex
+	free []*codec.Codec
+}
+
+func (c *codecs) get() (*codec.Codec, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if n := len(c.free); n > 0 {
+		one := c.free[n-1]
+		c.free = c.free[:n-1]
+		return one, nil
+	}
+	return codec.New()
+}
+
+func (c *codecs) put(one *codec.Codec) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.free = append(c.free, one)
+}
+
+// burst is how many bytes may go at once under a limit.
+const burst = 8 << 20
+
+func limiter(perSecond int64) *rate.Limiter {
+	if perSecond <= 0 {
+		return nil
+	}
+	return rate.NewLimiter(rate.Limit(perSecond), burst)
+}
+
+// traffic waits until n bytes may go, under the limits of the process and of
+// the job.
+func traffic(ctx context.Context, n int, limits ...*rate.Limiter) error {
+	for _, l := range limits {
+		for left := n; l != nil && left > 0; left -= burst {
+			if err := l.WaitN(ctx, min(left, burst)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
