@@ -4,24 +4,19 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
-	"time"
 
-	"github.com/google/uuid"
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/time/rate"
 
 	"github.com/stowage/stowage"
 	"github.com/stowage/stowage/drivers"
-	"github.com/stowage/stowage/engine/chunk"
 	"github.com/stowage/stowage/engine/codec"
 	"github.com/stowage/stowage/engine/manifest"
-	"github.com/stowage/stowage/engine/pack"
 	"github.com/stowage/stowage/engine/seal"
 )
 
@@ -71,6 +66,7 @@ type backup struct {
 	packs  *packer
 	maps   *mapper
 	limit  *rate.Limiter
+	cpus   *cpus
 	number atomic.Uint64
 
 	read, stored atomic.Int64
@@ -103,7 +99,7 @@ func (e *Engine) Backup(ctx context.Context, in BackupInput) (BackupResult, erro
 }
 
 func (e *Engine) newBackup(ctx context.Context, in BackupInput) (*backup, error) {
-	b := &backup{Engine: e, in: in, limit: limiter(e.opts.JobBytesPerSecond), salt: seal.NewSalt(), alive: map[manifest.Place]*manifest.Pack{}}
+	b := &backup{Engine: e, in: in, limit: limiter(e.opts.JobBytesPerSecond), cpus: e.cpus(), salt: seal.NewSalt(), alive: map[manifest.Place]*manifest.Pack{}}
 	b.format = seal.Format{Hash: e.opts.Hash, ChunkBytes: e.opts.ChunkBytes}
 	var secret *seal.Secret
 	if in.Key != nil {
@@ -168,7 +164,7 @@ func (b *backup) storeChunks(ctx context.Context) (manifest.Layer, error) {
 	group, ctx := errgroup.WithContext(ctx)
 	b.packs = &packer{
 		e: b.Engine, store: b.in.Store, volume: b.in.Info.Volume.ID, keys: b.keys, attempt: b.in.Attempt, next: b.next,
-		uploads: group, ctx: ctx, stored: b.count, done: map[manifest.Place]manifest.Pack{},
+		uploads: group, ctx: ctx, stored: b.count, cpus: b.cpus, done: map[manifest.Place]manifest.Pack{},
 	}
 	defer b.packs.abandon()
 	var (
@@ -275,7 +271,9 @@ func (b *backup) collect(ctx context.Context, results <-chan found, window <-cha
 				if err := layer.Add(e.entry); err != nil {
 					return nil, err
 				}
-				b.replace(e)
+				if err := b.replace(e); err != nil {
+					return nil, err
+				}
 			}
 		}
 	}
@@ -289,15 +287,17 @@ func (b *backup) collect(ctx context.Context, results <-chan found, window <-cha
 }
 
 // replace counts an entry that takes the place of another.
-func (b *backup) replace(e replacing) {
+func (b *backup) replace(e replacing) error {
 	if e.old != nil {
-		if p := b.alive[e.old.Pack]; p != nil {
-			p.Alive--
-			p.AliveBytes -= int64(e.old.Stored)
+		p := b.alive[e.old.Pack]
+		if p == nil || p.Alive == 0 || p.AliveBytes < int64(e.old.Stored) {
+			return stowage.Errorf(stowage.Corrupt, "the parent's map and its list of packs do not agree on pack %d", e.old.Pack.Number)
 		}
+		p.Alive--
+		p.AliveBytes -= int64(e.old.Stored)
 	}
 	if e.Codec == codec.Zeros {
-		return
+		return nil
 	}
 	p := b.alive[e.Pack]
 	if p == nil {
@@ -306,6 +306,7 @@ func (b *backup) replace(e replacing) {
 	}
 	p.Alive++
 	p.AliveBytes += int64(e.Stored)
+	return nil
 }
 
 // root makes the root, once everything it leads to has arrived.
@@ -323,7 +324,7 @@ func (b *backup) root(layers []manifest.Layer) (*manifest.Root, error) {
 	}
 	r.Info.VolumeBytes = b.plan.size
 	if b.plan.parent != nil {
-		r.Info.Incremental, r.Info.Parent = true, b.plan.parent.Self.Backup.String()
+		r.Info.Incremental, r.Info.Parent = true, b.plan.parent.Self.Backup
 		maps.Copy(r.Salts, b.plan.parent.Salts)
 	}
 	for place, p := range b.alive {

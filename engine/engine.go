@@ -52,6 +52,7 @@ type Options struct {
 	Readers    int   // reads of a volume in flight, a job; 0: 8
 	Fetches    int   // reads of objects in flight, a job; 0: 16
 	CPUs       int   // chunks worked on at once, all jobs; 0: GOMAXPROCS
+	JobCPUs    int   // chunks worked on at once, a job; 0: CPUs
 	PackBudget int64 // bytes of packs being filled or uploaded, all jobs; 0: 144 MiB
 	ReadBudget int64 // bytes of reads in flight, all jobs; 0: 64 MiB
 
@@ -63,6 +64,9 @@ type Options struct {
 // readBytes is how much of a volume, or of a pack, is read at a time: one
 // object of RBD.
 const readBytes = 4 << 20
+
+// readSlack is room for the seal of a chunk that fills a buffer.
+const readSlack = 4096
 
 func (o Options) withDefaults() Options {
 	set := func(v *int, d int) {
@@ -78,6 +82,7 @@ func (o Options) withDefaults() Options {
 	set(&o.Readers, 8)
 	set(&o.Fetches, 16)
 	set(&o.CPUs, runtime.GOMAXPROCS(0))
+	set(&o.JobCPUs, o.CPUs)
 	if o.PackBudget == 0 {
 		o.PackBudget = 144 << 20
 	}
@@ -107,7 +112,7 @@ func New(o Options) *Engine {
 	return &Engine{
 		opts:  o,
 		cpu:   semaphore.NewWeighted(int64(o.CPUs)),
-		reads: newBuffers(readBytes, o.ReadBudget, int(o.ReadBudget/readBytes)),
+		reads: newBuffers(readBytes+readSlack, int(o.ReadBudget/readBytes), int(o.ReadBudget/readBytes)),
 		packs: semaphore.NewWeighted(o.PackBudget),
 		rooms: newBuffers(o.PackBytes+packSlack, 0, 2),
 		rate:  limiter(o.BytesPerSecond),

@@ -33,10 +33,11 @@ type fetcher struct {
 	root  *Opened
 	keys  *manifest.Keys
 	limit *rate.Limiter
+	cpus  *cpus
 }
 
 func (e *Engine) newFetcher(store drivers.Store, root *Opened) *fetcher {
-	return &fetcher{Engine: e, store: store, root: root, keys: root.Keys(), limit: limiter(e.opts.JobBytesPerSecond)}
+	return &fetcher{Engine: e, store: store, root: root, keys: root.Keys(), limit: limiter(e.opts.JobBytesPerSecond), cpus: e.cpus()}
 }
 
 func (f *fetcher) fetchMap(ctx context.Context, o manifest.Object, offset int64, buf []byte) error {
@@ -132,7 +133,7 @@ func (f *fetcher) cut(ctx context.Context, entries []entry, runs chan<- []entry)
 		for n < len(entries) {
 			e, last := entries[n], entries[n-1]
 			if e.Pack != first.Pack || e.Offset-last.Offset-int64(last.Stored) > fetchGap ||
-				e.Offset+int64(e.Stored)-first.Offset > int64(f.reads.size) {
+				e.Offset+int64(e.Stored)-first.Offset > readBytes+readSlack {
 				break
 			}
 			n++
@@ -214,8 +215,7 @@ func (f *fetcher) try(ctx context.Context, s sink, run []entry, buf []byte, offs
 		if bad == nil {
 			continue
 		}
-		_, missing := bad.(*Missing)
-		if !missing && stowage.CodeOf(bad) != stowage.Corrupt {
+		if !isMissing(bad) && stowage.CodeOf(bad) != stowage.Corrupt {
 			return nil, bad
 		}
 		if !last {
@@ -231,13 +231,13 @@ func (f *fetcher) try(ctx context.Context, s sink, run []entry, buf []byte, offs
 
 // give opens one chunk and gives it to the sink.
 func (f *fetcher) give(ctx context.Context, s sink, e entry, box []byte, boxes *seal.Boxes, c *codec.Codec, room []byte) error {
-	if err := f.cpu.Acquire(ctx, 1); err != nil {
+	if err := f.cpus.acquire(ctx); err != nil {
 		return err
 	}
 	plain, err := pack.Plain(c, boxes, f.root.Format.Hash, pack.Entry{
 		Number: e.Chunk, Codec: e.Codec, Offset: e.Offset, Stored: e.Stored, Length: f.length(e.Chunk), Hash: e.Hash,
 	}, box, room)
-	f.cpu.Release(1)
+	f.cpus.release()
 	if err != nil {
 		return err
 	}

@@ -23,10 +23,11 @@ type buffers struct {
 	free [][]byte
 }
 
-func newBuffers(size int, budget int64, keep int) *buffers {
+// newBuffers makes room for so many buffers at once; 0: as many as are asked for.
+func newBuffers(size, room, keep int) *buffers {
 	b := &buffers{size: size, keep: keep}
-	if budget > 0 {
-		b.room = semaphore.NewWeighted(budget / int64(size))
+	if room > 0 {
+		b.room = semaphore.NewWeighted(int64(room))
 	}
 	return b
 }
@@ -56,9 +57,12 @@ func (b *buffers) get(ctx context.Context) ([]byte, error) {
 }
 
 // put gives a buffer back.
-func (b *buffers) put(buf []byte) {
+func (b *buffers) put(buf []byte) { b.give(buf, true) }
+
+// give gives a buffer back, and says whether it is worth keeping.
+func (b *buffers) give(buf []byte, keep bool) {
 	b.mu.Lock()
-	kept := len(b.free) < b.keep
+	kept := keep && len(b.free) < b.keep
 	if kept {
 		b.free = append(b.free, buf[:b.size])
 	}
@@ -94,6 +98,29 @@ func (c *codecs) put(one *codec.Codec) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.free = append(c.free, one)
+}
+
+// cpus are the processors a job may use: its own share, and all there are.
+type cpus struct{ job, all *semaphore.Weighted }
+
+func (e *Engine) cpus() *cpus {
+	return &cpus{job: semaphore.NewWeighted(int64(e.opts.JobCPUs)), all: e.cpu}
+}
+
+func (c *cpus) acquire(ctx context.Context) error {
+	if err := c.job.Acquire(ctx, 1); err != nil {
+		return err
+	}
+	if err := c.all.Acquire(ctx, 1); err != nil {
+		c.job.Release(1)
+		return err
+	}
+	return nil
+}
+
+func (c *cpus) release() {
+	c.all.Release(1)
+	c.job.Release(1)
 }
 
 // burst is how many bytes may go at once under a limit.

@@ -36,6 +36,7 @@ type packer struct {
 	uploads *errgroup.Group
 	ctx     context.Context // of the uploads
 	stored  func(int)
+	cpus    *cpus
 
 	mu   sync.Mutex
 	open *openPack
@@ -113,9 +114,10 @@ const packOverhead = 1024
 // wait waits for room in the budget, without a processor, and opens a pack
 // with it.
 func (p *packer) wait(ctx context.Context, step int64) error {
-	p.e.cpu.Release(1)
+	step = max(step, min(smallestPack, p.e.opts.PackBudget)) // or crowded jobs would make crumbs
+	p.cpus.release()
 	err := p.e.packs.Acquire(ctx, step)
-	if again := p.e.cpu.Acquire(context.WithoutCancel(ctx), 1); again != nil {
+	if again := p.cpus.acquire(context.WithoutCancel(ctx)); again != nil {
 		return again // never: that context does not end
 	}
 	if err != nil {
@@ -172,7 +174,9 @@ func (p *packer) closeLocked() {
 }
 
 func (p *packer) free(o *openPack) {
-	p.e.rooms.put(o.buf)
+	// With many jobs packs are small, and a buffer that once held a large one
+	// is more memory than the budget knows of.
+	p.e.rooms.give(o.buf, p.target() == int64(p.e.opts.PackBytes))
 	p.e.packs.Release(o.granted)
 }
 

@@ -178,10 +178,10 @@ func (w *writer) differs(ctx context.Context, e entry, buf []byte) (bool, error)
 	if n, err := w.holds.ReadAt(buf, at); n < len(buf) {
 		return false, fmt.Errorf("read %d bytes at %d of the target: %w", len(buf), at, err)
 	}
-	if err := w.cpu.Acquire(ctx, 1); err != nil {
+	if err := w.cpus.acquire(ctx); err != nil {
 		return false, err
 	}
-	defer w.cpu.Release(1)
+	defer w.cpus.release()
 	return w.root.Format.Hash.Sum(buf) != e.Hash, nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"sync"
 
@@ -48,6 +49,11 @@ func (m *Missing) Error() string { return m.Cause.Error() }
 
 // Unwrap gives the cause.
 func (m *Missing) Unwrap() error { return m.Cause }
+
+func isMissing(err error) bool {
+	_, missing := errors.AsType[*Missing](err)
+	return missing
+}
 
 // lost turns "there is no such object" into Missing.
 func lost(err error, what string) error {

@@ -43,7 +43,7 @@ func (w *worker) unit(ctx context.Context, u *unit) ([]replacing, error) {
 	if err := w.read(u, buf); err != nil {
 		return nil, err
 	}
-	if err := w.b.cpu.Acquire(ctx, 1); err != nil {
+	if err := w.b.cpus.acquire(ctx); err != nil {
 		return nil, err
 	}
 	sent := 0
@@ -57,7 +57,7 @@ func (w *worker) unit(ctx context.Context, u *unit) ([]replacing, error) {
 			entries = append(entries, *e)
 		}
 	}
-	w.b.cpu.Release(1)
+	w.b.cpus.release()
 	if err != nil {
 		return nil, err
 	}

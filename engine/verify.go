@@ -1,0 +1,111 @@
+package engine
+
+import (
+	"context"
+	"sync"
+
+	"github.com/stowage/stowage"
+	"github.com/stowage/stowage/drivers"
+	"github.com/stowage/stowage/engine/manifest"
+)
+
+// VerifyInput is what a verification needs.
+type VerifyInput struct {
+	Store drivers.Store
+	// Root is the name of the backup's root, and Digest its SHA-256 in hex.
+	// Empty: the root is believed as it is.
+	Root, Digest string
+	Keys         Keyring
+	// Deep reads and hashes every chunk and every page of the map; else every
+	// object is looked at: its length, and its MD5 where the store keeps it.
+	Deep     bool
+	Progress *Progress
+}
+
+// Verify looks whether a backup can be restored, and names what is damaged. An
+// error says that it could not be found out.
+func (e *Engine) Verify(ctx context.Context, in VerifyInput) ([]Damage, error) {
+	e.jobs.Add(1)
+	defer e.jobs.Add(-1)
+	root, err := e.ReadRoot(ctx, in.Store, in.Root, in.Digest, in.Keys)
+	if why, bad := damageOf(err); bad {
+		return []Damage{{in.Root, why}}, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	if !in.Deep {
+		return e.LookAt(ctx, in.Store, root.Root, in.Progress)
+	}
+	found, err := e.LookAt(ctx, in.Store, root.Root, nil)
+	if err != nil {
+		return nil, err
+	}
+	in.Progress.all.Store(root.Info.VolumeBytes)
+	r := &reader{fetcher: e.newFetcher(in.Store, root), progress: in.Progress, known: map[string]bool{}}
+	for _, d := range found {
+		r.known[d.Name] = true
+	}
+	err = r.run(ctx, r)
+	if why, bad := damageOf(err); bad { // of the map: without it no chunk is found
+		if len(found) == 0 {
+			found = append(found, Damage{in.Root, why})
+		}
+		err = nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return append(found, r.found...), nil
+}
+
+// damageOf tells an error that says something of the backup from one that says
+// something of the day.
+func damageOf(err error) (why string, bad bool) {
+	switch {
+	case err == nil:
+		return "", false
+	case isMissing(err):
+		return gone, true
+	case stowage.CodeOf(err) == stowage.Corrupt:
+		return stowage.MessageOf(err), true
+	}
+	return "", false
+}
+
+// reader reads all of a backup for the sake of reading it.
+type reader struct {
+	*fetcher
+	progress *Progress
+
+	mu    sync.Mutex
+	known map[string]bool // objects that are told already
+	found []Damage
+}
+
+func (r *reader) window(_ context.Context, from, to uint64, entries []entry) ([]entry, error) {
+	data := int64(0)
+	for _, e := range entries {
+		data += int64(r.length(e.Chunk))
+	}
+	unit := int64(r.root.Format.ChunkBytes)
+	r.progress.done.Add(min(int64(to)*unit, r.root.Info.VolumeBytes) - int64(from)*unit - data)
+	return entries, nil
+}
+
+func (r *reader) chunk(_ context.Context, e entry, plain []byte) error {
+	r.progress.done.Add(int64(len(plain)))
+	return nil
+}
+
+func (r *reader) damaged(e entry, err error) error {
+	r.progress.done.Add(int64(r.length(e.Chunk)))
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	name := manifest.PackName(r.root.Info.Volume.ID, e.Pack)
+	if why, _ := damageOf(err); !r.known[name] && len(r.found) < maxDamages {
+		r.known[name] = true
+		r.found = append(r.found, Damage{name, why})
+	}
+	return nil
+}
