@@ -75,14 +75,10 @@ func (e *Engine) Restore(ctx context.Context, in RestoreInput) error {
 // damaged makes one error of many damages. If all that is wrong is that
 // objects are not there, it is Missing.
 func damaged(damages []Damage) error {
-	first := damages[0]
+	what := Describe(damages)
 	missing := true
 	for _, d := range damages {
 		missing = missing && d.Why == gone
-	}
-	what := fmt.Sprintf("%s: %s", first.Name, first.Why)
-	if len(damages) > 1 {
-		what += fmt.Sprintf(" (and %d more objects)", len(damages)-1)
 	}
 	if missing {
 		return &Missing{stowage.Errorf(stowage.Unavailable, "%s", what)}

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"fmt"
 	"sync"
 
 	"github.com/stowage/stowage"
@@ -28,7 +29,7 @@ func (e *Engine) Verify(ctx context.Context, in VerifyInput) ([]Damage, error) {
 	e.jobs.Add(1)
 	defer e.jobs.Add(-1)
 	root, err := e.ReadRoot(ctx, in.Store, in.Root, in.Digest, in.Keys)
-	if why, bad := damageOf(err); bad {
+	if why, bad := DamageOf(err); bad {
 		return []Damage{{in.Root, why}}, nil
 	}
 	if err != nil {
@@ -47,7 +48,7 @@ func (e *Engine) Verify(ctx context.Context, in VerifyInput) ([]Damage, error) {
 		r.known[d.Name] = true
 	}
 	err = r.run(ctx, r)
-	if why, bad := damageOf(err); bad { // of the map: without it no chunk is found
+	if why, bad := DamageOf(err); bad { // of the map: without it no chunk is found
 		if len(found) == 0 {
 			found = append(found, Damage{in.Root, why})
 		}
@@ -59,9 +60,9 @@ func (e *Engine) Verify(ctx context.Context, in VerifyInput) ([]Damage, error) {
 	return append(found, r.found...), nil
 }
 
-// damageOf tells an error that says something of the backup from one that says
+// DamageOf tells an error that says something of the backup from one that says
 // something of the day.
-func damageOf(err error) (why string, bad bool) {
+func DamageOf(err error) (why string, bad bool) {
 	switch {
 	case err == nil:
 		return "", false
@@ -103,9 +104,20 @@ func (r *reader) damaged(e entry, err error) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	name := manifest.PackName(r.root.Info.Volume.ID, e.Pack)
-	if why, _ := damageOf(err); !r.known[name] && len(r.found) < maxDamages {
+	if why, _ := DamageOf(err); !r.known[name] && len(r.found) < maxDamages {
 		r.known[name] = true
 		r.found = append(r.found, Damage{name, why})
 	}
 	return nil
+}
+
+// Describe tells of damages in one line, "" if there are none.
+func Describe(damages []Damage) string {
+	switch len(damages) {
+	case 0:
+		return ""
+	case 1:
+		return damages[0].Name + ": " + damages[0].Why
+	}
+	return fmt.Sprintf("%s: %s (and %d more objects)", damages[0].Name, damages[0].Why, len(damages)-1)
 }
