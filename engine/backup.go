@@ -38,7 +38,7 @@ type BackupInput struct {
 	// Check is asked between the last object and the root whether what was
 	// read can be trusted. Its error ends the backup.
 	Check    func(context.Context) error
-	Progress *Progress
+	Progress *Progress // may be nil
 }
 
 // BackupResult is what a backup became.
@@ -79,6 +79,9 @@ type backup struct {
 func (e *Engine) Backup(ctx context.Context, in BackupInput) (BackupResult, error) {
 	e.jobs.Add(1)
 	defer e.jobs.Add(-1)
+	if in.Progress == nil {
+		in.Progress = &Progress{}
+	}
 	b, err := e.newBackup(ctx, in)
 	if err != nil {
 		return BackupResult{}, err
@@ -166,6 +169,7 @@ func (b *backup) storeChunks(ctx context.Context) (manifest.Layer, error) {
 		e: b.Engine, store: b.in.Store, volume: b.in.Info.Volume.ID, keys: b.keys, attempt: b.in.Attempt, next: b.next,
 		uploads: group, ctx: ctx, stored: b.count, cpus: b.cpus, done: map[manifest.Place]manifest.Pack{},
 	}
+	b.crowd.join(b.packs)
 	defer b.packs.abandon()
 	var (
 		units   = make(chan *unit)
@@ -188,9 +192,7 @@ func (b *backup) storeChunks(ctx context.Context) (manifest.Layer, error) {
 	group.Go(func() error {
 		readers.Wait()
 		close(results)
-		if ctx.Err() == nil {
-			b.packs.finish()
-		}
+		b.packs.finish(ctx.Err() != nil)
 		return nil
 	})
 	group.Go(func() (err error) {
@@ -251,10 +253,10 @@ func (b *backup) work(ctx context.Context, units <-chan *unit, results chan<- fo
 // collect puts what was found in the order of the volume, writes it to the
 // layer, and counts what of the packs is alive.
 func (b *backup) collect(ctx context.Context, results <-chan found, window <-chan struct{}) (manifest.Layer, error) {
-	layer, err := b.maps.begin(ctx)
-	if err != nil {
-		return nil, err
-	}
+	return b.maps.write(ctx, func(add func(entry) error) error { return b.inOrder(ctx, results, window, add) })
+}
+
+func (b *backup) inOrder(ctx context.Context, results <-chan found, window <-chan struct{}, add func(entry) error) error {
 	early := map[int][]replacing{} // at most as many as the window has
 	next := 0
 	for f := range results {
@@ -268,33 +270,37 @@ func (b *backup) collect(ctx context.Context, results <-chan found, window <-cha
 			next++
 			<-window
 			for _, e := range entries {
-				if err := layer.Add(e.entry); err != nil {
-					return nil, err
+				if err := add(e.entry); err != nil {
+					return err
 				}
 				if err := b.replace(e); err != nil {
-					return nil, err
+					return err
 				}
 			}
 		}
 	}
 	if err := ctx.Err(); err != nil {
-		return nil, err
+		return err
 	}
 	if len(early) > 0 {
-		return nil, fmt.Errorf("unit %d of the volume was never done", next)
+		return fmt.Errorf("unit %d of the volume was never done", next)
 	}
-	return layer.Close()
+	return nil
 }
 
 // replace counts an entry that takes the place of another.
 func (b *backup) replace(e replacing) error {
 	if e.old != nil {
 		p := b.alive[e.old.Pack]
-		if p == nil || p.Alive == 0 || p.AliveBytes < int64(e.old.Stored) {
+		if p != nil && p.Alive > 0 {
+			p.Alive--
+			p.AliveBytes -= int64(e.old.Stored)
+		} else {
+			p = nil
+		}
+		if p == nil || p.AliveBytes < 0 || (p.Alive == 0) != (p.AliveBytes == 0) {
 			return stowage.Errorf(stowage.Corrupt, "the parent's map and its list of packs do not agree on pack %d", e.old.Pack.Number)
 		}
-		p.Alive--
-		p.AliveBytes -= int64(e.old.Stored)
 	}
 	if e.Codec == codec.Zeros {
 		return nil

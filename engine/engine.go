@@ -15,10 +15,12 @@
 //
 // Memory is a sum that does not grow with volumes or backups. Everything large
 // lies outside the Go heap and comes out of two budgets that all jobs of a
-// process share: buffers for what is read, and buffers for packs. A job never
-// waits for room while it holds a pack that could be uploaded, so jobs cannot
-// wait for one another in a circle; and the packs of one job get smaller when
-// more jobs run.
+// process share: buffers for what is read, and buffers for packs. A worker first
+// gets the one, then the other, and gives back the first without waiting for
+// more of it. Nobody waits for room for packs while his job holds a pack that
+// could be uploaded, and a job that waits for a buffer gives its pack up as soon
+// as somebody waits for room; so jobs cannot wait for one another in a circle.
+// The packs of one job get smaller when more jobs run.
 //
 // What may run beside what, for one backup:
 //
@@ -100,8 +102,9 @@ type Engine struct {
 	cpu    *semaphore.Weighted
 	reads  *buffers
 	packs  *semaphore.Weighted
-	rooms  *buffers // of packs
-	jobs   atomic.Int64
+	crowd  crowd
+	rooms  *buffers      // of packs
+	jobs   atomic.Int64  // backups that run
 	rate   *rate.Limiter // nil: no bound
 	codecs codecs
 }
@@ -114,6 +117,7 @@ func New(o Options) *Engine {
 		cpu:   semaphore.NewWeighted(int64(o.CPUs)),
 		reads: newBuffers(readBytes+readSlack, int(o.ReadBudget/readBytes), int(o.ReadBudget/readBytes)),
 		packs: semaphore.NewWeighted(o.PackBudget),
+		crowd: crowd{all: map[*packer]bool{}},
 		rooms: newBuffers(o.PackBytes+packSlack, 0, 2),
 		rate:  limiter(o.BytesPerSecond),
 	}

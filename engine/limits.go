@@ -3,7 +3,10 @@ package engine
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
+	"sync/atomic"
 
 	"golang.org/x/sync/semaphore"
 	"golang.org/x/sys/unix"
@@ -121,6 +124,41 @@ func (c *cpus) acquire(ctx context.Context) error {
 func (c *cpus) release() {
 	c.all.Release(1)
 	c.job.Release(1)
+}
+
+// crowd is the jobs that store chunks, each with its packer.
+type crowd struct {
+	waiting atomic.Int64 // how many wait for room for packs
+
+	mu  sync.Mutex
+	all map[*packer]bool
+}
+
+func (c *crowd) join(p *packer) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.all[p] = true
+}
+
+func (c *crowd) leave(p *packer) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.all, p)
+}
+
+// wait waits for room for packs. Jobs that have a pack and nobody who fills it
+// upload it: those now, and others when it comes to that, since they see that
+// somebody waits.
+func (c *crowd) wait(ctx context.Context, room *semaphore.Weighted, n int64) error {
+	c.waiting.Add(1)
+	defer c.waiting.Add(-1)
+	c.mu.Lock()
+	all := slices.Collect(maps.Keys(c.all))
+	c.mu.Unlock()
+	for _, p := range all {
+		p.yield()
+	}
+	return room.Acquire(ctx, n)
 }
 
 // burst is how many bytes may go at once under a limit.

@@ -49,15 +49,29 @@ func (h *heldObject) over(fetch manifest.Fetch) manifest.Fetch {
 	}
 }
 
-// begin begins a layer.
-func (m *mapper) begin(ctx context.Context) (*manifest.LayerWriter, error) {
-	return manifest.NewLayerWriter(m.keys, m.attempt, m.next, func(o manifest.Object, data []byte) error {
+// write writes the layer of what fill adds. If that fails, no more of it is
+// stored.
+func (m *mapper) write(ctx context.Context, fill func(add func(entry) error) error) (manifest.Layer, error) {
+	var failed error
+	w, err := manifest.NewLayerWriter(m.keys, m.attempt, m.next, func(o manifest.Object, data []byte) error {
+		if failed != nil {
+			return failed
+		}
 		if err := m.flush(ctx); err != nil {
 			return err
 		}
 		m.held = &heldObject{o, bytes.Clone(data)}
 		return nil
 	})
+	if err != nil {
+		return nil, err
+	}
+	failed = fill(w.Add)
+	layer, err := w.Close() // in any case: it holds a compressor
+	if failed != nil {
+		return nil, failed
+	}
+	return layer, err
 }
 
 // flush stores what is held.
@@ -133,23 +147,18 @@ func (m *mapper) merge(ctx context.Context, layers []manifest.Layer, bottom bool
 	m.held = nil
 	cursor := manifest.NewCursor(m.keys, delta.over(m.fetch), layers)
 	defer cursor.Close()
-	w, err := m.begin(ctx)
-	if err != nil {
-		return nil, err
-	}
-	for {
-		e, ok, err := cursor.Next(ctx)
-		if err != nil {
-			return nil, err
+	return m.write(ctx, func(add func(entry) error) error {
+		for {
+			e, ok, err := cursor.Next(ctx)
+			if err != nil || !ok {
+				return err
+			}
+			if bottom && e.Codec == codec.Zeros {
+				continue
+			}
+			if err := add(e); err != nil {
+				return err
+			}
 		}
-		if !ok {
-			return w.Close()
-		}
-		if bottom && e.Codec == codec.Zeros {
-			continue
-		}
-		if err := w.Add(e); err != nil {
-			return nil, err
-		}
-	}
+	})
 }

@@ -38,10 +38,12 @@ type packer struct {
 	stored  func(int)
 	cpus    *cpus
 
-	mu   sync.Mutex
-	open *openPack
-	done map[manifest.Place]manifest.Pack
-	made int
+	mu    sync.Mutex
+	busy  int  // workers that hold what they read, and do not wait for room
+	ended bool // no pack is closed any more
+	open  *openPack
+	done  map[manifest.Place]manifest.Pack
+	made  int
 }
 
 // openPack is a pack being filled; later, being uploaded.
@@ -52,6 +54,18 @@ type openPack struct {
 	buf     []byte
 	granted int64
 	filling sync.WaitGroup // rooms that are reserved and not filled yet
+}
+
+// entryRoom and endRoom are more than an entry of the index, and what else comes
+// with a pack's end, take.
+const (
+	entryRoom = 54
+	endRoom   = 2048
+)
+
+// length is more than the pack gets with one more chunk of n bytes.
+func (o *openPack) length(n int) int64 {
+	return int64(o.Bytes() + n + o.boxes.Overhead() + (o.Chunks()+1)*entryRoom + endRoom)
 }
 
 // target is how large a pack may get now.
@@ -70,7 +84,8 @@ func (p *packer) add(ctx context.Context, e pack.Entry, stored []byte) (manifest
 			p.mu.Unlock()
 			return manifest.Entry{}, err
 		}
-		if int64(o.Bytes()+len(stored)) <= o.granted {
+		length := o.length(len(stored))
+		if length <= o.granted {
 			placed, room, ok := o.Reserve(e, len(stored))
 			if ok {
 				o.filling.Add(1)
@@ -92,7 +107,7 @@ func (p *packer) add(ctx context.Context, e pack.Entry, stored []byte) (manifest
 			p.mu.Unlock()
 			continue
 		}
-		step := max(packStep, int64(len(stored)+packOverhead))
+		step := max(packStep, length-o.granted)
 		if p.e.packs.TryAcquire(step) {
 			o.granted += step
 			p.mu.Unlock()
@@ -101,37 +116,66 @@ func (p *packer) add(ctx context.Context, e pack.Entry, stored []byte) (manifest
 		// Nobody waits for room while he holds a pack: its bytes are the room
 		// somebody else waits for.
 		p.closeLocked()
+		p.busy--
 		p.mu.Unlock()
-		if err := p.wait(ctx, step); err != nil {
+		if err := p.wait(ctx, len(stored)); err != nil {
 			return manifest.Entry{}, err
 		}
 	}
 }
 
-// packOverhead is more than a box is longer than what is in it, and a header.
-const packOverhead = 1024
-
-// wait waits for room in the budget, without a processor, and opens a pack
-// with it.
-func (p *packer) wait(ctx context.Context, step int64) error {
-	step = max(step, min(smallestPack, p.e.opts.PackBudget)) // or crowded jobs would make crumbs
+// wait waits for room for a chunk of n bytes in the budget, without a
+// processor, and opens a pack with it. The worker does not count as busy
+// meanwhile.
+func (p *packer) wait(ctx context.Context, n int) error {
+	// Less than a pack, or crowded jobs would make crumbs.
+	step := max(int64(n)+packStep, min(smallestPack, p.target()))
 	p.cpus.release()
-	err := p.e.packs.Acquire(ctx, step)
-	if again := p.cpus.acquire(context.WithoutCancel(ctx)); again != nil {
-		return again // never: that context does not end
-	}
-	if err != nil {
-		return err
+	err := p.e.crowd.wait(ctx, p.e.packs, step)
+	if again := p.cpus.acquire(context.WithoutCancel(ctx)); again != nil && err == nil {
+		err = again // never: that context does not end
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	o, err := p.openLocked(ctx)
+	p.busy++
 	if err != nil {
+		return err
+	}
+	o, err := p.openLocked(ctx)
+	if err != nil || o.length(n) <= o.granted { // another worker came with room before
 		p.e.packs.Release(step)
 		return err
 	}
 	o.granted += step
 	return nil
+}
+
+// begin tells that a worker holds what it read. Until its end it needs nothing
+// but room for packs.
+func (p *packer) begin() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.busy++
+}
+
+// end tells that it holds it no more. Who is to begin next may have to wait for
+// those who wait for room; so nobody keeps a pack for him.
+func (p *packer) end() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.busy--; p.busy == 0 && p.e.crowd.waiting.Load() > 0 {
+		p.closeLocked()
+	}
+}
+
+// yield closes the open pack if nobody is about to fill it: others wait for the
+// room.
+func (p *packer) yield() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.busy == 0 && !p.ended {
+		p.closeLocked()
+	}
 }
 
 // openLocked gives the open pack, a new one if there is none.
@@ -165,6 +209,10 @@ func (p *packer) closeLocked() {
 	case o.Chunks() == 0:
 		p.free(o)
 	default:
+		if more := o.granted - o.length(0); more > 0 {
+			p.e.packs.Release(more)
+			o.granted -= more
+		}
 		p.made++
 		p.uploads.Go(func() error {
 			defer p.free(o)
@@ -207,16 +255,21 @@ func (p *packer) upload(o *openPack) error {
 	return nil
 }
 
-// finish uploads what is left. After it, and once the uploads' group has ended
-// without an error, every pack that was begun has arrived.
-func (p *packer) finish() {
+// finish uploads what is left, unless the job has failed. After it, and once
+// the uploads' group has ended without an error, every pack that was begun has
+// arrived.
+func (p *packer) finish(failed bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.closeLocked()
+	p.ended = true // the group may end from now on, and nothing may be added to it
+	if !failed {
+		p.closeLocked()
+	}
 }
 
 // abandon gives back a pack that was never closed, after everybody has stopped.
 func (p *packer) abandon() {
+	p.e.crowd.leave(p)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.open != nil {

@@ -25,7 +25,7 @@ type RestoreInput struct {
 	// BeforeWrite is asked once, before the first byte is written. Its error
 	// ends the restore.
 	BeforeWrite func(context.Context) error
-	Progress    *Progress
+	Progress    *Progress // may be nil
 }
 
 // Restore writes the backup to the beginning of the target; what a larger
@@ -34,8 +34,9 @@ type RestoreInput struct {
 // not what was stored. An object that is not there is Missing: the store may be
 // wrong about that for a while.
 func (e *Engine) Restore(ctx context.Context, in RestoreInput) error {
-	e.jobs.Add(1)
-	defer e.jobs.Add(-1)
+	if in.Progress == nil {
+		in.Progress = &Progress{}
+	}
 	root, err := e.ReadRoot(ctx, in.Store, in.Root, in.Digest, in.Keys)
 	if err != nil {
 		return err

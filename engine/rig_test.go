@@ -265,7 +265,7 @@ func (r *rig) whole() {
 	r.reads.room.Release(r.opts.ReadBudget / readBytes)
 	r.Engine.packs.Release(r.opts.PackBudget)
 	if n := r.jobs.Load(); n != 0 {
-		r.t.Fatalf("%d jobs are said to run", n)
+		r.t.Fatalf("%d backups are said to run", n)
 	}
 }
 

@@ -20,14 +20,15 @@ type VerifyInput struct {
 	// Deep reads and hashes every chunk and every page of the map; else every
 	// object is looked at: its length, and its MD5 where the store keeps it.
 	Deep     bool
-	Progress *Progress
+	Progress *Progress // may be nil
 }
 
 // Verify looks whether a backup can be restored, and names what is damaged. An
 // error says that it could not be found out.
 func (e *Engine) Verify(ctx context.Context, in VerifyInput) ([]Damage, error) {
-	e.jobs.Add(1)
-	defer e.jobs.Add(-1)
+	if in.Progress == nil {
+		in.Progress = &Progress{}
+	}
 	root, err := e.ReadRoot(ctx, in.Store, in.Root, in.Digest, in.Keys)
 	if why, bad := DamageOf(err); bad {
 		return []Damage{{in.Root, why}}, nil
@@ -48,11 +49,8 @@ func (e *Engine) Verify(ctx context.Context, in VerifyInput) ([]Damage, error) {
 		r.known[d.Name] = true
 	}
 	err = r.run(ctx, r)
-	if why, bad := DamageOf(err); bad { // of the map: without it no chunk is found
-		if len(found) == 0 {
-			found = append(found, Damage{in.Root, why})
-		}
-		err = nil
+	if _, bad := DamageOf(err); bad { // of the map: without it no chunk is found
+		err = r.maps(ctx, err)
 	}
 	if err != nil {
 		return nil, err
@@ -84,6 +82,54 @@ type reader struct {
 	found []Damage
 }
 
+// maps finds the map objects that are damaged, each by itself; cause is what
+// the whole map gave.
+func (r *reader) maps(ctx context.Context, cause error) error {
+	bad := false
+	for _, l := range r.root.Layers {
+		for _, o := range l {
+			name := manifest.MapName(r.root.Info.Volume.ID, o.Place)
+			if !r.known[name] {
+				err := r.pages(ctx, o)
+				why, damaged := DamageOf(err)
+				if err != nil && !damaged {
+					return err
+				}
+				if !damaged {
+					continue
+				}
+				r.tell(name, why)
+			}
+			bad = true
+		}
+	}
+	if !bad {
+		return stowage.Wrap(stowage.Unavailable, cause, "the map was read wrong, and then right")
+	}
+	return nil
+}
+
+// pages reads all of one map object.
+func (r *reader) pages(ctx context.Context, o manifest.Object) error {
+	cursor := manifest.NewCursor(r.keys, r.fetchMap, []manifest.Layer{{o}})
+	defer cursor.Close()
+	for {
+		if _, ok, err := cursor.Next(ctx); err != nil || !ok {
+			return err
+		}
+	}
+}
+
+// tell notes a damage, unless the object is known to be damaged.
+func (r *reader) tell(name, why string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.known[name] && len(r.found) < maxDamages {
+		r.known[name] = true
+		r.found = append(r.found, Damage{name, why})
+	}
+}
+
 func (r *reader) window(_ context.Context, from, to uint64, entries []entry) ([]entry, error) {
 	data := int64(0)
 	for _, e := range entries {
@@ -101,13 +147,8 @@ func (r *reader) chunk(_ context.Context, e entry, plain []byte) error {
 
 func (r *reader) damaged(e entry, err error) error {
 	r.progress.done.Add(int64(r.length(e.Chunk)))
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	name := manifest.PackName(r.root.Info.Volume.ID, e.Pack)
-	if why, _ := DamageOf(err); !r.known[name] && len(r.found) < maxDamages {
-		r.known[name] = true
-		r.found = append(r.found, Damage{name, why})
-	}
+	why, _ := DamageOf(err)
+	r.tell(manifest.PackName(r.root.Info.Volume.ID, e.Pack), why)
 	return nil
 }
 

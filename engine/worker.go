@@ -35,33 +35,44 @@ func (w *worker) unit(ctx context.Context, u *unit) ([]replacing, error) {
 	if len(u.chunks) == 0 {
 		return entries, nil
 	}
+	entries, err := w.look(ctx, u, entries)
+	if err != nil {
+		return nil, err
+	}
+	sent := 0
+	for i := range entries {
+		sent += entries[i].Stored
+	}
+	// Without the buffer: a job that is held back keeps nobody else waiting.
+	return entries, traffic(ctx, sent, w.b.rate, w.b.limit)
+}
+
+// look reads a unit and looks at its chunks.
+func (w *worker) look(ctx context.Context, u *unit, entries []replacing) ([]replacing, error) {
 	buf, err := w.b.reads.get(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer w.b.reads.put(buf)
+	w.b.packs.begin()
+	defer w.b.packs.end()
 	if err := w.read(u, buf); err != nil {
 		return nil, err
 	}
 	if err := w.b.cpus.acquire(ctx); err != nil {
 		return nil, err
 	}
-	sent := 0
+	defer w.b.cpus.release()
 	for i := range u.chunks {
-		var e *replacing
-		if e, err = w.chunk(ctx, u, i, buf[i*w.b.plan.unit:]); err != nil {
-			break
+		e, err := w.chunk(ctx, u, i, buf[i*w.b.plan.unit:])
+		if err != nil {
+			return nil, err
 		}
 		if e != nil {
-			sent += e.Stored
 			entries = append(entries, *e)
 		}
 	}
-	w.b.cpus.release()
-	if err != nil {
-		return nil, err
-	}
-	return entries, traffic(ctx, sent, w.b.rate, w.b.limit)
+	return entries, nil
 }
 
 // read reads the runs of chunks that are to be looked at.
