@@ -123,6 +123,10 @@ type JobParams struct {
 	Snapshot Snapshot `json:"snapshot,omitzero"`
 	// A restore has begun to write: the volume is not what it was.
 	Touched bool `json:"touched,omitempty"`
+	// A backup that is to look at everything, whatever was stored before.
+	Full bool `json:"full,omitempty"`
+	// A verification that reads every byte.
+	Deep bool `json:"deep,omitempty"`
 	// The prefix of the objects of the attempt under way.
 	Prefix string `json:"prefix,omitempty"`
 }

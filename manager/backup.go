@@ -5,21 +5,23 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/google/uuid"
+
 	"github.com/stowage/stowage"
 	"github.com/stowage/stowage/cloud"
 	"github.com/stowage/stowage/db"
 	"github.com/stowage/stowage/drivers"
 	"github.com/stowage/stowage/engine"
+	"github.com/stowage/stowage/engine/manifest"
 )
 
-// root begins the names of all objects of a backup, whatever the attempt.
-func root(b stowage.Backup) string {
-	return fmt.Sprintf("volume_%s/backup_%s/", b.Volume.ID, b.UUID)
-}
+// volumePrefix begins the names of all objects of a volume.
+func volumePrefix(volume string) string { return "volume_" + volume + "/" }
 
-// prefix begins the names of the objects of one attempt. The fence grows with
-// every claim, so no name is ever used twice.
-func prefix(b stowage.Backup, fence int64) string { return fmt.Sprintf("%s%08d/", root(b), fence) }
+// backupPrefix begins the names of all objects that attempts at a backup write.
+func backupPrefix(b stowage.Backup) string {
+	return fmt.Sprintf("%sbackup_%s/", volumePrefix(b.Volume.ID), b.UUID)
+}
 
 // snapshotName is the name of the snapshot while a transfer runs. It must not
 // be of the form backup.<id>.snap.<x>: Cinder removes such snapshots with the
@@ -55,24 +57,7 @@ func (t *task) doBackup(ctx context.Context) error {
 	if err := t.freeVolume(ctx); err != nil {
 		return transient(err)
 	}
-	if t.job.Attempt > 1 {
-		// What earlier attempts stored is not used again (yet). Later ones are
-		// none of our business: we may be the slow one who was given up.
-		mine := prefix(t.backup, t.job.Fence)
-		if err := t.Engine.DeleteListed(ctx, store, root(t.backup), func(name string) bool { return name < mine }); err != nil {
-			return transient(err)
-		}
-	}
-	snap := t.job.Params.Snapshot
-	t.job.Params.Prefix = prefix(t.backup, t.job.Fence)
-	if err := t.DB.Note(ctx, t.job, t.Now()); err != nil {
-		return transient(err)
-	}
-	result, err := t.Engine.Backup(ctx, engine.BackupInput{
-		Source: source, Store: store, Prefix: t.job.Params.Prefix, Backup: t.backup.UUID, Volume: t.backup.Volume,
-		SnapshotAt: snap.At, Progress: &t.progress,
-		Check: func(ctx context.Context) error { return vols.CheckSnapshot(ctx, snap) },
-	})
+	result, err := t.store(ctx, vols, source, store)
 	if err != nil {
 		return transient(err)
 	}
@@ -81,16 +66,64 @@ func (t *task) doBackup(ctx context.Context) error {
 		Result: &db.BackupResult{
 			SizeGiB:     max(t.backup.SizeGiB, stowage.SizeGiB(result.VolumeBytes)),
 			VolumeBytes: result.VolumeBytes, StoredBytes: result.StoredBytes, ObjectCount: result.ObjectCount,
-			Manifest: result.Manifest, ManifestDigest: result.ManifestDigest, SnapshotAt: snap.At,
+			Incremental: result.Mode != engine.Full, Manifest: result.Root, ManifestDigest: result.RootDigest,
+			SnapshotAt: t.job.Params.Snapshot.At,
 		},
 	}
-	if !t.end(ctx, db.JobEnd{State: stowage.JobFinished, Move: &move, Now: t.Now()}) {
+	reach := func(ctx context.Context) (*db.ReachMove, error) { return t.reachMade(ctx, result.Reach, result.Spare) }
+	if !t.end(ctx, db.JobEnd{State: stowage.JobFinished, Move: &move, Now: t.Now()}, reach) {
 		return errLost
 	}
 	// Only now is it certain that nobody else reads the snapshot.
 	t.job.State = stowage.JobFinished
 	t.tidy(ctx, t.job)
 	return nil
+}
+
+// store has the engine store what is new in the source.
+func (t *task) store(ctx context.Context, vols drivers.Volumes, source drivers.Source, store drivers.Store) (engine.BackupResult, error) {
+	none := engine.BackupResult{}
+	id, err := uuid.Parse(t.backup.UUID)
+	if err != nil {
+		return none, fmt.Errorf("backup %d: %w", t.backup.ID, err)
+	}
+	key, err := t.Keys.New(ctx, t.backup.ProjectID)
+	if err != nil {
+		return none, err
+	}
+	snap := t.job.Params.Snapshot
+	attempt := manifest.Attempt{Backup: id, Fence: uint64(t.job.Fence)}
+	in := engine.BackupInput{
+		Source: source, Store: store, Attempt: attempt, Key: key, Progress: &t.progress,
+		Info: manifest.Info{
+			Backup: id, Fence: attempt.Fence, Project: t.backup.ProjectID, Volume: t.backup.Volume, SnapshotAt: snap.At,
+			CreatedAt: t.backup.CreatedAt, Name: t.backup.Name, Description: t.backup.Description,
+		},
+		Check: func(ctx context.Context) error { return vols.CheckSnapshot(ctx, snap) },
+	}
+	from, err := t.parent(ctx, store)
+	if err != nil {
+		return none, err
+	}
+	if from != nil {
+		in.Parent, in.Base = from.root.Root, from.base
+	}
+	t.job.Params.Prefix = manifest.Prefix(t.backup.Volume.ID, attempt)
+	if err := t.DB.Note(ctx, t.job, t.Now()); err != nil {
+		return none, err
+	}
+	result, err := t.Engine.Backup(ctx, in)
+	if why, bad := engine.DamageOf(err); bad && from != nil {
+		// What was read of the parent is not what it was: begin from another.
+		if err := t.noteDamaged(ctx, from.backup, why); err != nil {
+			return none, err
+		}
+		return none, &again{cause: err, after: t.RetryDelay}
+	}
+	if err == nil {
+		t.log.InfoContext(ctx, "backup stored", "mode", result.Mode, "read", result.ReadBytes, "stored", result.StoredBytes)
+	}
+	return result, err
 }
 
 // source opens the snapshot this backup reads: the one an earlier attempt took
@@ -174,14 +207,10 @@ func (t *task) freeVolume(ctx context.Context) error {
 }
 
 // undoBackup removes what a backup that has failed stored, as far as it goes
-// now; the rest goes when the user deletes the backup. Only one whose end is
+// now; the rest goes with a sweep. Only one whose end is
 // written may do it: until then another attempt may be storing the backup.
 func (t *task) undoBackup(ctx context.Context) {
-	store, err := t.Stores.Open(ctx, t.backup.ProjectID, t.backup.Container)
-	if err == nil {
-		err = t.Engine.DeleteListed(ctx, store, root(t.backup), func(string) bool { return true })
-	}
-	if err != nil {
+	if err := t.emptyOut(ctx); err != nil {
 		t.log.WarnContext(ctx, "objects of the failed backup not removed", "error", err)
 	}
 }

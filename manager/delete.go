@@ -7,22 +7,35 @@ import (
 	"github.com/stowage/stowage/db"
 )
 
-// doDelete removes the objects, then the row. A neighbour that is away is
-// tried until the job has waited longer than the operator allows.
+// doDelete makes the backup unknown: first to the backups to come, then to the
+// container, then to the users; what only it reached goes. A neighbour that is
+// away is tried until the job has waited longer than the operator allows.
 func (t *task) doDelete(ctx context.Context) error {
-	store, err := t.Stores.Open(ctx, t.backup.ProjectID, t.backup.Container)
-	if err == nil {
-		err = t.Engine.Delete(ctx, store, root(t.backup), manifestPrefix(t.backup), t.backup.ManifestDigest, &t.progress)
-	}
-	if err != nil {
+	if err := t.empty(ctx); err != nil {
 		if t.Now().Sub(t.job.CreatedAt) > t.QueueTimeout {
 			return err
 		}
 		return transient(err)
 	}
 	move := db.BackupMove{ID: t.backup.ID, From: stowage.BackupDeleting, Remove: true, Now: t.Now()}
-	if !t.end(ctx, db.JobEnd{State: stowage.JobFinished, Move: &move, Now: t.Now()}) {
+	if !t.end(ctx, db.JobEnd{State: stowage.JobFinished, Move: &move, Now: t.Now()}, nil) {
 		return errLost
 	}
 	return nil
+}
+
+func (t *task) empty(ctx context.Context) error {
+	if err := t.release(ctx); err != nil {
+		return err
+	}
+	if t.backup.Manifest != "" {
+		store, err := t.Stores.Open(ctx, t.backup.ProjectID, t.backup.Container)
+		if err != nil {
+			return err
+		}
+		if err := t.Engine.DeleteRoot(ctx, store, t.backup.Manifest); err != nil {
+			return err
+		}
+	}
+	return t.emptyOut(ctx)
 }

@@ -14,7 +14,9 @@
 //
 //   - gives back the jobs whose lease ran out, and rings for them,
 //   - rings again for queued jobs nobody came for,
-//   - frees volumes and removes snapshots of jobs that have ended,
+//   - frees volumes and removes or keeps snapshots of jobs that have ended,
+//   - deletes objects that nothing reaches any more,
+//   - asks for verifications of backups that nobody looked at for long,
 //   - ends jobs that waited longer than the operator allows.
 package manager
 
@@ -49,11 +51,13 @@ type Options struct {
 	Volumes   cloud.Volumes
 	Stores    drivers.Stores
 	Engine    *engine.Engine
+	Keys      *Keys
 	Backends  []Backend
 
 	Host     string // unique among managers
 	Instance string // a UUID, another at every start
 	Version  string
+	NewID    func() string // a UUID
 	Now      func() time.Time
 	Log      *slog.Logger
 
@@ -65,6 +69,9 @@ type Options struct {
 	RingAgain      time.Duration // how long a bell may go unheard; 0: 30 s
 	QueueTimeout   time.Duration // how long a job may wait; 0: a day
 	RetryDelay     time.Duration // before the second attempt, doubled after each; 0: 10 s
+	VerifyInterval time.Duration // how often a backup is verified; 0: never by itself
+	VerifyDeep     bool          // and then every byte is read
+	KeepBases      bool          // snapshots stay after a backup, where the backend can, so that the next reads only what changed
 	GraceTime      time.Duration // how long running jobs may go on at shutdown; 0: one minute
 }
 
@@ -123,6 +130,7 @@ func (m *Manager) Run(ctx context.Context) error {
 	loops.Go(func() { m.every(ctx, m.ReportInterval, func() { m.openBackends(ctx) }) })
 	loops.Go(func() { m.every(ctx, m.SweepInterval, func() { m.rescue(ctx) }) })
 	loops.Go(func() { m.every(ctx, m.SweepInterval, func() { m.clearUp(ctx) }) })
+	loops.Go(func() { m.every(ctx, m.SweepInterval, func() { m.removeGarbage(ctx) }) })
 	loops.Go(func() { m.dispatch(ctx, hard, &jobs) })
 	loops.Wait()
 

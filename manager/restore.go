@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"time"
 
@@ -42,8 +43,8 @@ func (t *task) doRestore(ctx context.Context) error {
 		return err
 	}
 	err = t.Engine.Restore(ctx, engine.RestoreInput{
-		Store: store, Prefix: manifestPrefix(t.backup), Digest: t.backup.ManifestDigest,
-		Target: &guarded{target, t}, Progress: &t.progress,
+		Store: store, Root: t.backup.Manifest, Digest: t.backup.ManifestDigest, Keys: t.Keys.Of(t.backup.ProjectID),
+		Target: t.guard(target), Compare: !t.job.Params.NewVolume, Progress: &t.progress,
 		BeforeWrite: func(ctx context.Context) error {
 			t.job.Params.Touched = true
 			return t.DB.Note(ctx, t.job, t.Now())
@@ -56,7 +57,7 @@ func (t *task) doRestore(ctx context.Context) error {
 		return transient(err)
 	}
 	move := db.BackupMove{ID: t.backup.ID, From: stowage.BackupRestoring, To: stowage.BackupAvailable, Now: t.Now()}
-	if !t.end(ctx, db.JobEnd{State: stowage.JobFinished, Move: &move, Now: t.Now()}) {
+	if !t.end(ctx, db.JobEnd{State: stowage.JobFinished, Move: &move, Now: t.Now()}, nil) {
 		return errLost
 	}
 	t.job.State = stowage.JobFinished
@@ -89,6 +90,20 @@ type guarded struct {
 	t *task
 }
 
+// guard guards a target, which stays one that can be read if it is.
+func (t *task) guard(target drivers.Target) drivers.Target {
+	g := &guarded{target, t}
+	if r, ok := target.(drivers.ReadableTarget); ok {
+		return &guardedReadable{g, r}
+	}
+	return g
+}
+
+type guardedReadable struct {
+	*guarded
+	io.ReaderAt
+}
+
 func (g *guarded) WriteAt(p []byte, offset int64) (int, error) {
 	if !g.t.fresh() {
 		return 0, errLost
@@ -101,14 +116,6 @@ func (g *guarded) WriteZeroes(offset, length int64) error {
 		return errLost
 	}
 	return g.Target.WriteZeroes(offset, length)
-}
-
-// manifestPrefix is the prefix the backup was committed under.
-func manifestPrefix(b stowage.Backup) string {
-	if len(b.Manifest) < len("manifest") {
-		return ""
-	}
-	return b.Manifest[:len(b.Manifest)-len("manifest")]
 }
 
 // findTarget completes what the API had no time to: where the volume is. A
@@ -210,7 +217,12 @@ func (m *Manager) tidy(ctx context.Context, j stowage.Job) {
 		}
 	}
 	if vols, ok := m.backend(j.Backend); ok && j.Leftover {
-		if err := vols.RemoveSnapshot(ctx, j.Params.Snapshot); err != nil {
+		kept, err := m.keepBase(ctx, vols, j)
+		if err != nil {
+			log.WarnContext(ctx, "snapshot not kept yet, a sweep will", "error", err)
+		} else if kept {
+			j.Leftover = false
+		} else if err := vols.RemoveSnapshot(ctx, j.Params.Snapshot); err != nil {
 			log.WarnContext(ctx, "snapshot not removed, a sweep will", "error", err)
 		} else {
 			j.Leftover = false

@@ -128,6 +128,8 @@ func (t *task) attempt(ctx context.Context) error {
 		return t.doRestore(ctx)
 	case stowage.JobDelete:
 		return t.doDelete(ctx)
+	case stowage.JobVerify:
+		return t.doVerify(ctx)
 	}
 	return fmt.Errorf("there is no runner for jobs of kind %q", t.job.Kind)
 }
@@ -207,10 +209,12 @@ func reason(err error) string {
 // fail ends the job as failed, clears up what can be cleared up now, and moves
 // the backup as its kind says.
 func (t *task) fail(ctx context.Context, err error) {
-	move := db.BackupMove{ID: t.job.BackupID, FailReason: reason(err), Now: t.Now()}
+	move := &db.BackupMove{ID: t.job.BackupID, FailReason: reason(err), Now: t.Now()}
+	var reach func(context.Context) (*db.ReachMove, error)
 	switch t.job.Kind {
 	case stowage.JobBackup:
 		move.From, move.To = stowage.BackupCreating, stowage.BackupError
+		reach = t.reachFailed
 	case stowage.JobRestore:
 		move.From, move.To = stowage.BackupRestoring, stowage.BackupAvailable
 		move.FailReason = "Restore failed: " + move.FailReason
@@ -219,8 +223,10 @@ func (t *task) fail(ctx context.Context, err error) {
 		}
 	case stowage.JobDelete:
 		move.From, move.To = stowage.BackupDeleting, stowage.BackupError
+	default:
+		move = nil
 	}
-	if !t.end(ctx, db.JobEnd{State: stowage.JobFailed, Error: reason(err), Move: &move, Now: t.Now()}) {
+	if !t.end(ctx, db.JobEnd{State: stowage.JobFailed, Error: reason(err), Move: move, Now: t.Now()}, reach) {
 		t.lost(ctx)
 		return
 	}
@@ -232,19 +238,34 @@ func (t *task) fail(ctx context.Context, err error) {
 }
 
 // end writes the end of the job, for as long as the lease lasts: the work is
-// done, and only this is missing. False: it is another's job now.
-func (t *task) end(ctx context.Context, end db.JobEnd) bool {
+// done, and only this is missing. reach, if any, tells what it means for the
+// lineage as it is now; should that move on meanwhile, it is asked again.
+// False: it is another's job now.
+func (t *task) end(ctx context.Context, end db.JobEnd, reach func(context.Context) (*db.ReachMove, error)) bool {
 	t.ending.Store(true)
+	var tried int64 = -1 // the lineage's version that was tried
 	for {
-		err := t.DB.End(ctx, t.job, end)
+		var err error
+		if reach != nil {
+			end.Reach, err = reach(ctx)
+		}
+		if err == nil {
+			err = t.DB.End(ctx, t.job, end)
+		}
 		switch {
 		case err == nil:
 			return true
+		case stowage.CodeOf(err) == stowage.Conflict && end.Reach != nil && end.Reach.Lineage.Version != tried && ctx.Err() == nil:
+			tried = end.Reach.Lineage.Version
+			continue
 		case stowage.CodeOf(err) == stowage.Conflict && end.Move != nil && t.stillOurs(ctx):
 			// Then it is the backup that somebody has changed by hand. The job
 			// must end all the same, or it is done again for ever.
 			t.log.ErrorContext(ctx, "the backup is not in the status the job left it in", "error", err)
 			end = db.JobEnd{State: stowage.JobFailed, Error: "The backup was changed meanwhile.", Now: end.Now}
+			if reach != nil {
+				reach = t.reachFailed // and what was stored is nobody's
+			}
 			continue
 		case stowage.CodeOf(err) == stowage.Conflict || ctx.Err() != nil:
 			t.log.ErrorContext(ctx, "end of the job not written", "error", err)
@@ -273,7 +294,7 @@ func (t *task) overdue(ctx context.Context) {
 	var err error
 	if t.backup, err = t.DB.Backup(ctx, db.Scope{}, t.job.BackupID); err != nil {
 		t.log.WarnContext(ctx, "its backup not read", "error", err)
-		t.end(ctx, db.JobEnd{State: stowage.JobFailed, Error: why, Now: t.Now()})
+		t.end(ctx, db.JobEnd{State: stowage.JobFailed, Error: why, Now: t.Now()}, nil)
 		return
 	}
 	t.settle(ctx, stowage.Errorf(stowage.Unavailable, "%s", why))

@@ -17,6 +17,7 @@ const sweepLimit = 200
 func (m *Manager) Sweep(ctx context.Context) {
 	m.rescue(ctx)
 	m.clearUp(ctx)
+	m.removeGarbage(ctx)
 }
 
 // rescue needs the database only, and must not wait for anybody else.
@@ -32,6 +33,8 @@ func (m *Manager) clearUp(ctx context.Context) {
 	m.ringAgain(within)
 	m.tidyEnded(within)
 	m.removeLeftovers(within)
+	m.removeBases(within)
+	m.scrub(within)
 }
 
 // takeOver gives back the jobs of the dead and rings for them.

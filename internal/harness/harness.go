@@ -35,6 +35,7 @@ import (
 	"github.com/stowage/stowage/drivers/drivertest"
 	"github.com/stowage/stowage/drivers/file"
 	"github.com/stowage/stowage/engine"
+	"github.com/stowage/stowage/engine/seal"
 	"github.com/stowage/stowage/manager"
 	"github.com/stowage/stowage/rpc"
 	"github.com/stowage/stowage/service"
@@ -54,6 +55,7 @@ type Harness struct {
 	Stores     *drivertest.Faults // of the object store
 	Disks      *drivertest.Faults // of the volumes
 	Clock      *Clock
+	Master     *seal.Master
 	API        *api.Server
 	Log        *bytes.Buffer // what everybody logged, under LogMu
 	LogMu      sync.Mutex
@@ -120,6 +122,8 @@ func New(t testing.TB) *Harness {
 	t.Cleanup(func() { h.ok(stores.Close()) })
 	h.stores = drivertest.FaultyStores(stores, h.Stores)
 	h.Containers = &Containers{Containers: embedded.NewContainers(Objects{stores})}
+	h.Master, err = seal.ParseMaster(seal.NewMaster())
+	h.ok(err)
 	transport := rpc.NewInProcess()
 	h.Transport = transport
 	t.Cleanup(func() { h.ok(transport.Close()) })
@@ -166,12 +170,13 @@ func (n Tokens) Validate(ctx context.Context, r *http.Request) (auth.Caller, err
 func (h *Harness) Manager(host string) *manager.Manager {
 	return manager.New(manager.Options{
 		DB: h.DB, Transport: h.Transport, Volumes: h.Cinder, Stores: h.stores,
-		Engine: engine.New(engine.Options{ChunkBytes: 64 << 10, PackBytes: 256 << 10, Workers: 2}),
+		Engine: engine.New(engine.Options{ChunkBytes: 64 << 10, PackBytes: 64 << 10, Readers: 2}),
+		Keys:   &manager.Keys{DB: h.DB, Master: h.Master, Seal: true, Now: h.Clock.Now}, KeepBases: true,
 		Backends: []manager.Backend{{Name: "test", Driver: "file", Open: func(context.Context) (drivers.Volumes, error) {
 			v, err := file.Open(file.Options{Key: Backend, Dir: filepath.Join(h.Dir, "volumes"), NewID: uuid.NewString})
 			return drivertest.FaultyVolumes(&mortal{v, h}, h.Disks), err
 		}}},
-		Host: host, Instance: uuid.NewString(), Version: "test", Now: h.Clock.Now, Log: h.log.With("host", host),
+		Host: host, Instance: uuid.NewString(), Version: "test", NewID: uuid.NewString, Now: h.Clock.Now, Log: h.log.With("host", host),
 		SweepInterval: 200 * time.Millisecond, ReportInterval: 1000 * time.Millisecond, RetryDelay: time.Millisecond,
 		RingAgain: 100 * time.Millisecond, GraceTime: 5 * time.Second,
 	})

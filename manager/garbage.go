@@ -1,0 +1,74 @@
+package manager
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/stowage/stowage/db"
+	"github.com/stowage/stowage/engine"
+	"github.com/stowage/stowage/engine/manifest"
+)
+
+const (
+	// garbageAtOnce is how much garbage one look takes on.
+	garbageAtOnce = 20
+	// garbageTime is how long one manager is alone with a piece of garbage.
+	garbageTime = time.Hour
+)
+
+// removeGarbage deletes what nothing reaches. A piece that cannot be deleted
+// now is looked at again later.
+func (m *Manager) removeGarbage(ctx context.Context) {
+	list, err := m.DB.ReadyGarbage(ctx, m.Now(), garbageAtOnce)
+	if err != nil && ctx.Err() == nil {
+		m.Log.WarnContext(ctx, "garbage not looked at", "error", err)
+	}
+	for _, g := range list {
+		if ctx.Err() != nil {
+			return
+		}
+		if err := m.DB.PostponeGarbage(ctx, g.ID, m.Now().Add(garbageTime)); err != nil {
+			m.Log.WarnContext(ctx, "garbage not taken", "error", err)
+			return
+		}
+		within, cancel := context.WithTimeout(ctx, garbageTime)
+		err := m.remove(within, g, nil)
+		cancel()
+		if err != nil {
+			m.Log.WarnContext(ctx, "garbage not removed, will be tried again", "backup", g.BackupID, "error", err)
+		}
+	}
+}
+
+// remove deletes one piece of garbage and strikes it out. waits is the task that
+// waits for it, if any.
+func (m *Manager) remove(ctx context.Context, g db.Garbage, waits *task) error {
+	store, err := m.Stores.Open(ctx, g.ProjectID, g.Container)
+	if err != nil {
+		return err
+	}
+	if len(g.Objects) > 0 {
+		set := &manifest.Objects{}
+		if err := set.UnmarshalBinary(g.Objects); err != nil {
+			return fmt.Errorf("read garbage %d: %w", g.ID, err)
+		}
+		var progress *engine.Progress
+		if waits != nil {
+			progress = &waits.progress
+		}
+		if err := m.Engine.Delete(ctx, store, g.VolumeID, set, progress); err != nil {
+			return err
+		}
+	}
+	if g.Prefix != "" {
+		if !strings.HasPrefix(g.Prefix, volumePrefix(g.VolumeID)) || !strings.HasSuffix(g.Prefix, "/") {
+			return fmt.Errorf("garbage %d has the prefix %q: that may not be all ours", g.ID, g.Prefix)
+		}
+		if err := m.Engine.DeletePrefix(ctx, store, g.Prefix, g.Keep); err != nil {
+			return err
+		}
+	}
+	return m.DB.GarbageGone(ctx, g.ID)
+}

@@ -1,0 +1,161 @@
+package manager
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/stowage/stowage"
+	"github.com/stowage/stowage/db"
+	"github.com/stowage/stowage/engine/manifest"
+)
+
+// reached is what the backups of a lineage reach, at one version of it.
+type reached struct {
+	lineage db.Lineage
+	had     bool              // this backup has a set
+	bytes   map[int64][]byte  // by backup
+	mine    *manifest.Objects // of this backup
+	others  *manifest.Objects // of all others
+}
+
+// reached reads the sets of the task's lineage.
+func (t *task) reached(ctx context.Context) (reached, error) {
+	l, err := t.DB.Lineage(ctx, t.backup.ProjectID, t.backup.Volume.ID, t.backup.Container)
+	if err != nil {
+		return reached{}, err
+	}
+	list, err := t.DB.Reaches(ctx, &l)
+	if err != nil {
+		return reached{}, err
+	}
+	r := reached{lineage: l, bytes: map[int64][]byte{}, mine: &manifest.Objects{}, others: &manifest.Objects{}}
+	for _, one := range list {
+		set := &manifest.Objects{}
+		if err := set.UnmarshalBinary(one.Objects); err != nil {
+			return reached{}, fmt.Errorf("read what backup %d reaches: %w", one.BackupID, err)
+		}
+		r.bytes[one.BackupID] = one.Objects
+		if one.BackupID == t.backup.ID {
+			r.had, r.mine = true, set
+		} else {
+			r.others.Union(set)
+		}
+	}
+	return r, nil
+}
+
+// free turns into garbage what of a set nobody else reaches.
+func (t *task) free(r reached, set *manifest.Objects, now time.Time) ([]db.Garbage, error) {
+	set.Minus(r.others)
+	if set.Len() == 0 {
+		return nil, nil
+	}
+	data, err := set.MarshalBinary()
+	if err != nil {
+		return nil, err
+	}
+	return []db.Garbage{t.garbage(db.Garbage{Objects: data, ReadyAt: now})}, nil
+}
+
+func (t *task) garbage(g db.Garbage) db.Garbage {
+	g.ProjectID, g.Container, g.VolumeID, g.BackupID = t.backup.ProjectID, t.backup.Container, t.backup.Volume.ID, t.backup.ID
+	return g
+}
+
+// lateWrites is when attempts that have ended are swept a second time: one that
+// stood still may have stored something after the first, and a listing may lag.
+const lateWrites = 24 * time.Hour
+
+// strays is what attempts at the backup may have left that nothing leads to:
+// everything of the backup but what begins with keep.
+func (t *task) strays(keep string, now time.Time) []db.Garbage {
+	all := backupPrefix(t.backup)
+	return []db.Garbage{
+		t.garbage(db.Garbage{Prefix: all, Keep: keep, ReadyAt: now}),
+		t.garbage(db.Garbage{Prefix: all, Keep: keep, ReadyAt: now.Add(lateWrites)}),
+	}
+}
+
+// reachMade is what the making of a backup means for its lineage: it reaches
+// what its root does; what it held of its parent besides, it holds no longer.
+func (t *task) reachMade(ctx context.Context, reach, spare *manifest.Objects) (*db.ReachMove, error) {
+	r, err := t.reached(ctx)
+	if err != nil {
+		return nil, err
+	}
+	move := &db.ReachMove{Lineage: r.lineage}
+	if move.Objects, err = reach.MarshalBinary(); err != nil {
+		return nil, err
+	}
+	r.mine.Union(spare)
+	r.mine.Minus(reach)
+	if move.Garbage, err = t.free(r, r.mine, t.Now()); err != nil {
+		return nil, err
+	}
+	if t.job.Attempt > 1 {
+		move.Garbage = append(move.Garbage, t.strays(t.job.Params.Prefix, t.Now())...)
+	}
+	return move, nil
+}
+
+// reachFailed is what the failure of a backup means for its lineage.
+func (t *task) reachFailed(ctx context.Context) (*db.ReachMove, error) {
+	r, err := t.reached(ctx)
+	if err != nil {
+		return nil, err
+	}
+	move := &db.ReachMove{Lineage: r.lineage}
+	if move.Garbage, err = t.free(r, r.mine, t.Now()); err != nil {
+		return nil, err
+	}
+	if t.job.Params.Prefix != "" {
+		move.Garbage = append(move.Garbage, t.strays("", t.Now())...)
+	}
+	return move, nil
+}
+
+// release writes down what becomes free when the task's backup goes, and that
+// it reaches nothing any more.
+func (t *task) release(ctx context.Context) error {
+	for try := 1; ; try++ {
+		r, err := t.reached(ctx)
+		if err != nil || !r.had {
+			return err
+		}
+		garbage, err := t.free(r, r.mine, t.Now())
+		if err != nil {
+			return err
+		}
+		err = t.DB.Release(ctx, r.lineage, t.job, garbage, t.Now())
+		if stowage.CodeOf(err) != stowage.Conflict {
+			return err
+		}
+		if !t.stillOurs(ctx) {
+			return errLost
+		}
+		if try == plans {
+			return &again{cause: err}
+		}
+	}
+}
+
+// plans is how often a change of a lineage that moved on is planned anew.
+const plans = 20
+
+// emptyOut deletes what the task's backup left, as far as it is time.
+func (t *task) emptyOut(ctx context.Context) error {
+	list, err := t.DB.GarbageOf(ctx, t.backup.ID)
+	if err != nil {
+		return err
+	}
+	for _, g := range list {
+		if g.ReadyAt.After(t.Now()) {
+			continue
+		}
+		if err := t.Manager.remove(ctx, g, t); err != nil {
+			return err
+		}
+	}
+	return nil
+}

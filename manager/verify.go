@@ -1,0 +1,63 @@
+package manager
+
+import (
+	"context"
+
+	"github.com/stowage/stowage"
+	"github.com/stowage/stowage/db"
+	"github.com/stowage/stowage/engine"
+)
+
+// doVerify looks whether the backup can be restored, and notes what it finds.
+// The backup's status stays: the one who restores is told, and decides.
+func (t *task) doVerify(ctx context.Context) error {
+	store, err := t.Stores.Open(ctx, t.backup.ProjectID, t.backup.Container)
+	if err != nil {
+		return transient(err)
+	}
+	found, err := t.Engine.Verify(ctx, engine.VerifyInput{
+		Store: store, Root: t.backup.Manifest, Digest: t.backup.ManifestDigest, Keys: t.Keys.Of(t.backup.ProjectID),
+		Deep: t.job.Params.Deep, Progress: &t.progress,
+	})
+	if err != nil {
+		return transient(err)
+	}
+	for _, d := range found {
+		t.log.ErrorContext(ctx, "an object of the backup is damaged", "object", d.Name, "damage", d.Why)
+	}
+	err = t.DB.NoteVerified(ctx, t.backup.ID, engine.Describe(found), t.Now())
+	if err != nil && stowage.CodeOf(err) != stowage.NotFound { // deleted meanwhile
+		return transient(err)
+	}
+	if !t.end(ctx, db.JobEnd{State: stowage.JobFinished, Now: t.Now()}, nil) {
+		return errLost
+	}
+	return nil
+}
+
+// scrubAtOnce is how many verifications one look asks for: they must not fill
+// the queue.
+const scrubAtOnce = 4
+
+// scrub asks for verifications of the backups that were longest not looked at.
+// Any manager does them, after what tenants wait for.
+func (m *Manager) scrub(ctx context.Context) {
+	if m.VerifyInterval <= 0 {
+		return
+	}
+	now := m.Now()
+	due, err := m.DB.NextToVerify(ctx, now.Add(-m.VerifyInterval), scrubAtOnce)
+	if err != nil {
+		m.Log.WarnContext(ctx, "backups to verify not looked for", "error", err)
+	}
+	for _, b := range due {
+		j := stowage.Job{
+			ID: m.NewID(), Kind: stowage.JobVerify, State: stowage.JobQueued, ProjectID: b.ProjectID, UserID: b.UserID,
+			BackupID: b.ID, Priority: stowage.PriorityMin, ReadyAt: now, CreatedAt: now, UpdatedAt: now,
+			Params: stowage.JobParams{Deep: m.VerifyDeep},
+		}
+		if err := m.DB.AddJob(ctx, &j); err != nil && stowage.CodeOf(err) != stowage.Conflict {
+			m.Log.WarnContext(ctx, "verification not asked for", "backup", b.ID, "error", err)
+		}
+	}
+}
