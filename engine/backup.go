@@ -90,7 +90,7 @@ func (e *Engine) Backup(ctx context.Context, in BackupInput) (BackupResult, erro
 	if err != nil {
 		return BackupResult{}, err
 	}
-	layers, err := b.maps.settle(ctx, delta, b.layersBelow())
+	layers, err := b.maps.settle(ctx, delta, b.plan.parent)
 	if err != nil {
 		return BackupResult{}, err
 	}
@@ -109,7 +109,7 @@ func (e *Engine) newBackup(ctx context.Context, in BackupInput) (*backup, error)
 		b.format.Cipher, b.format.KeyID, secret = seal.AES256GCM, in.Key.ID, &in.Key.Secret
 	}
 	parent := in.Parent
-	if parent != nil && (parent.Format != b.format || parent.Info.VolumeBytes > in.Source.Size() || parent.Info.Volume.ID != in.Info.Volume.ID) {
+	if parent != nil && !b.extends(parent) {
 		parent = nil
 	}
 	b.keys = manifest.NewKeys(b.format, secret)
@@ -134,19 +134,18 @@ func (e *Engine) newBackup(ctx context.Context, in BackupInput) (*backup, error)
 	return b, nil
 }
 
+// extends reports whether an increment of this root can be written at all.
+func (b *backup) extends(parent *manifest.Root) bool {
+	return parent.Format == b.format && parent.Info.VolumeBytes <= b.in.Source.Size() && parent.Info.Volume.ID == b.in.Info.Volume.ID &&
+		len(parent.Salts) < manifest.MaxAttempts
+}
+
 // next numbers the objects of the attempt.
 func (b *backup) next() uint64 { return b.number.Add(1) }
 
 func (b *backup) count(n int) {
 	b.stored.Add(int64(n))
 	b.in.Progress.stored.Add(int64(n))
-}
-
-func (b *backup) layersBelow() []manifest.Layer {
-	if b.plan.parent == nil {
-		return nil
-	}
-	return b.plan.parent.Layers
 }
 
 // found is what a worker found in a unit: entries that replace others.
@@ -332,6 +331,9 @@ func (b *backup) root(layers []manifest.Layer) (*manifest.Root, error) {
 	if b.plan.parent != nil {
 		r.Info.Incremental, r.Info.Parent = true, b.plan.parent.Self.Backup
 		maps.Copy(r.Salts, b.plan.parent.Salts)
+		if keepsAny(layers, b.plan.parent.Layers) {
+			r.Kept = slices.Collect(maps.Keys(b.plan.parent.Salts))
+		}
 	}
 	for place, p := range b.alive {
 		if p.Alive == 0 {
@@ -348,6 +350,13 @@ func (b *backup) root(layers []manifest.Layer) (*manifest.Root, error) {
 	}
 	slices.SortFunc(r.Packs, func(a, b manifest.Pack) int { return a.Place.Compare(b.Place) })
 	return r, nil
+}
+
+// keepsAny reports whether one of the layers is one of those below. Only that
+// can name attempts of which nothing is reached any more: a new layer has no
+// entry that is hidden.
+func keepsAny(layers, below []manifest.Layer) bool {
+	return len(layers) > 0 && len(below) > 0 && layers[len(layers)-1][0].Place == below[len(below)-1][0].Place
 }
 
 // commit proves what was read and stores the root: the one step that makes the

@@ -119,13 +119,24 @@ func getExactly(ctx context.Context, store drivers.Store, name string, buf []byt
 	return nil
 }
 
-// settle puts a new layer on top of those below, taking in what is worth it,
+// manyAttempts is how many a root lists at most before the whole map is written
+// anew, which leaves only those whose packs are still in use.
+const manyAttempts = manifest.MaxAttempts / 2
+
+// settle puts a new layer on top of the parent's, taking in what is worth it,
 // and stores what is not stored yet.
-func (m *mapper) settle(ctx context.Context, delta manifest.Layer, below []manifest.Layer) ([]manifest.Layer, error) {
+func (m *mapper) settle(ctx context.Context, delta manifest.Layer, parent *manifest.Root) ([]manifest.Layer, error) {
+	var below []manifest.Layer
+	if parent != nil {
+		below = parent.Layers
+	}
 	if len(delta) == 0 {
 		return below, nil
 	}
 	take := manifest.Merge(delta.Entries(), below)
+	if parent != nil && len(parent.Salts) > manyAttempts {
+		take = len(below)
+	}
 	layers := append([]manifest.Layer{delta}, below...)
 	if take > 0 {
 		whole, err := m.merge(ctx, layers[:1+take], take == len(below))

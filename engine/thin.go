@@ -18,8 +18,9 @@ const (
 	deadTenths   = 1       // of all packs' bytes, before anything is stored anew
 	aliveHalf    = 2       // packs with less than one in so many bytes alive are thinned out
 	anewTenth    = 10      // of what the increment looks at, at most
-	anewAtLeast  = 8 << 20 // bytes
-	indexesAtOne = 64      // packs looked into by one increment
+	anewAtLeast  = 8 << 20 // bytes, or it would never come to anything
+	readAtLeast  = 64 << 20
+	indexesAtOne = 64 // packs looked into by one increment
 )
 
 // thin picks the chunks that live in packs that are mostly dead, so that they
@@ -31,8 +32,8 @@ func (b *backup) thin(ctx context.Context) error {
 	var all, dead int64
 	var thin []*manifest.Pack
 	for _, p := range b.alive {
-		all, dead = all+p.Bytes, dead+p.Bytes-p.AliveBytes
-		if p.AliveBytes*aliveHalf < p.Bytes {
+		all, dead = all+p.Bytes, dead+p.Bytes-inUse(p)
+		if inUse(p)*aliveHalf < p.Bytes {
 			thin = append(thin, p)
 		}
 	}
@@ -42,11 +43,15 @@ func (b *backup) thin(ctx context.Context) error {
 	slices.SortFunc(thin, func(a, c *manifest.Pack) int {
 		return cmp.Or(cmp.Compare(a.AliveBytes*c.Bytes, c.AliveBytes*a.Bytes), a.Place.Compare(c.Place))
 	})
-	room := max(int64(b.plan.chunks.GetCardinality())*int64(b.format.ChunkBytes)/anewTenth, anewAtLeast)
+	unit := int64(b.format.ChunkBytes)
+	tenth := int64(b.plan.chunks.GetCardinality()) * unit / anewTenth
+	room, reads := max(tenth, anewAtLeast), max(tenth, readAtLeast)
 	wanted := roaring.New()
 	from := map[manifest.Place]bool{}
 	for _, p := range thin[:min(len(thin), indexesAtOne)] {
-		if room -= p.AliveBytes; room < 0 {
+		// What compresses well is little to store and much to read.
+		room, reads = room-p.AliveBytes, reads-int64(p.Alive)*unit
+		if room < 0 || reads < 0 {
 			break
 		}
 		entries, err := b.index(ctx, p)
@@ -57,7 +62,7 @@ func (b *backup) thin(ctx context.Context) error {
 			return err
 		}
 		for _, e := range entries {
-			if e.Number < uint64(b.plan.size+int64(b.plan.unit)-1)/uint64(b.plan.unit) {
+			if e.Number < uint64((b.plan.size+unit-1)/unit) {
 				wanted.Add(uint32(e.Number))
 			}
 		}
@@ -69,6 +74,12 @@ func (b *backup) thin(ctx context.Context) error {
 	}
 	b.plan.storeAnew(alive)
 	return nil
+}
+
+// inUse is how much of a pack is for the sake of what is alive: where chunks
+// compress to next to nothing, much of a pack is its index.
+func inUse(p *manifest.Pack) int64 {
+	return min(p.Bytes, p.AliveBytes+int64(p.Alive)*entryRoom+seal.HeaderBytes+seal.TrailerBytes)
 }
 
 // index reads what a pack says it holds.

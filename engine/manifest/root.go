@@ -48,6 +48,11 @@ type Root struct {
 	Salts   map[Attempt]seal.Salt // of every attempt that Layers and Packs refer to
 	Layers  []Layer               // newest first
 	Packs   []Pack                // by ascending place
+	// Kept are attempts that Encode writes the salts of though neither Layers nor
+	// Packs refer to them: entries of the map do that newer ones hide, and a map
+	// object is not read unless every attempt it names is listed. Reading a root
+	// does not fill it.
+	Kept []Attempt
 }
 
 // Keys gives the keys of everything the root leads to.

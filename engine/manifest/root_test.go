@@ -215,6 +215,17 @@ func TestARootHasTheSaltsItNeedsAndNoMore(t *testing.T) {
 	if _, here := r.Salts[attempt(9)]; !here {
 		t.Error("writing a root changed it")
 	}
+	r.Kept = []Attempt{attempt(9), attempt(9), attempt(4)}
+	data, err = r.Encode(secret, c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err = reopen(data, secret, c); err != nil {
+		t.Fatal(err)
+	}
+	if got.Salts[attempt(9)] != salt(9) || len(got.Salts) != 3 {
+		t.Errorf("of what is kept it has %v", got.Salts)
+	}
 	delete(r.Salts, attempt(4))
 	if _, err := r.Encode(secret, c); err == nil {
 		t.Error("a root was written that leads to what nobody could open")

@@ -91,6 +91,11 @@ func (r *Root) refer() ([]Attempt, error) {
 			return nil, err
 		}
 	}
+	for _, a := range r.Kept {
+		if err := add(a); err != nil {
+			return nil, err
+		}
+	}
 	slices.SortFunc(table, Attempt.Compare)
 	r.Salts = salts
 	return table, nil
