@@ -44,6 +44,6 @@ func root() *cobra.Command {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	cmd.AddCommand(apiCommand(), managerCommand(), standaloneCommand(), dbCommand(), serviceCommand(), configCommand(), policyCommand())
+	cmd.AddCommand(apiCommand(), managerCommand(), standaloneCommand(), dbCommand(), serviceCommand(), configCommand(), policyCommand(), keysCommand())
 	return cmd
 }

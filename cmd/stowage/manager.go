@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/stowage/stowage/engine"
+	"github.com/stowage/stowage/engine/chunk"
 	"github.com/stowage/stowage/internal/config"
 	"github.com/stowage/stowage/manager"
 )
@@ -56,6 +57,17 @@ func runManager(ctx context.Context, c *config.Config) (err error) {
 			return fmt.Errorf("[%s] rbd_ceph_conf: %w", b.Name, err)
 		}
 	}
+	master, err := loadMaster(c.Encryption.MasterKeyFile)
+	if err == nil && master == nil && c.Encryption.Enabled {
+		err = fmt.Errorf("there is no %s: make it with 'stowage keys create'", c.Encryption.MasterKeyFile)
+	}
+	if err != nil {
+		return fmt.Errorf("[encryption] master_key_file: %w", err)
+	}
+	hash, err := chunk.ParseAlgorithm(c.Engine.ChunkHash)
+	if err != nil {
+		return fmt.Errorf("[engine] chunk_hash: %w", err)
+	}
 	p, err := openParts(ctx, c, "stowage-manager", func() error { return nil })
 	if err != nil {
 		return err
@@ -76,11 +88,20 @@ func runManager(ctx context.Context, c *config.Config) (err error) {
 	p.log.Info("starting", "host", d.Host, "version", version)
 	return manager.New(manager.Options{
 		DB: p.base, Transport: p.transport, Volumes: p.volumes, Stores: objects, Backends: list, Log: p.log,
-		Engine: engine.New(engine.Options{
-			Workers: c.Engine.Workers, PackBytes: c.Engine.PieceSizeMB << 20, NoCompress: c.Engine.Compression == "none",
-		}),
-		Host: d.Host, Instance: uuid.NewString(), Version: version, Now: time.Now,
+		Engine: engine.New(engineOptions(c.Engine, hash)),
+		Keys:   &manager.Keys{DB: p.base, Master: master, Seal: c.Encryption.Enabled, Now: time.Now},
+		Host:   d.Host, Instance: uuid.NewString(), Version: version, Now: time.Now, NewID: uuid.NewString,
+		KeepBases: d.KeepBases, VerifyInterval: d.VerifyInterval, VerifyDeep: d.VerifyDeep,
 		MaxJobs: d.MaxJobs, MaxAttempts: d.MaxAttempts, Lease: d.LeaseTime, ReportInterval: d.ReportInterval,
 		SweepInterval: d.SweepInterval, QueueTimeout: d.QueueTimeout, GraceTime: grace(c),
 	}).Run(ctx)
+}
+
+func engineOptions(e config.Engine, hash chunk.Algorithm) engine.Options {
+	return engine.Options{
+		Hash: hash, ChunkBytes: e.ChunkSizeKB << 10, PackBytes: e.ObjectSizeMB << 20,
+		Readers: e.Readers, Fetches: e.Fetches, CPUs: e.CPUs, JobCPUs: e.JobCPUs,
+		PackBudget: int64(e.PackMemoryMB) << 20, ReadBudget: int64(e.ReadMemoryMB) << 20,
+		BytesPerSecond: e.BandwidthMB << 20, JobBytesPerSecond: e.JobBandwidth << 20,
+	}
 }

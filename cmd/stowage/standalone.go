@@ -25,6 +25,7 @@ import (
 	"github.com/stowage/stowage/drivers/dir"
 	"github.com/stowage/stowage/drivers/file"
 	"github.com/stowage/stowage/engine"
+	"github.com/stowage/stowage/engine/seal"
 	"github.com/stowage/stowage/manager"
 	"github.com/stowage/stowage/rpc"
 	"github.com/stowage/stowage/service"
@@ -44,7 +45,8 @@ func standaloneCommand() *cobra.Command {
 		Use:   "standalone",
 		Short: "API and manager in one process on a directory, to try Stowage out",
 		Long: `API and manager in one process: volumes are files <data-dir>/volumes/volume-<id>,
-objects stand under <data-dir>/objects, state is in <data-dir>/stowage.sqlite.
+objects stand under <data-dir>/objects, sealed with <data-dir>/master.key; state
+is in <data-dir>/stowage.sqlite.
 
 Anybody who can reach the port is believed to be who he says he is
 (X-Auth-Token: user:project), so it listens on loopback only.`,
@@ -152,6 +154,10 @@ func openStandalone(ctx context.Context, data string, log *slog.Logger) (*standa
 		return fail(err)
 	}
 	s.closers = append(s.closers, stores.Close)
+	master, err := standaloneMaster(filepath.Join(data, "master.key"))
+	if err != nil {
+		return fail(err)
+	}
 	transport := rpc.NewInProcess()
 	s.closers = append(s.closers, transport.Close)
 	policy, err := auth.NewEnforcer(auth.EnforcerOptions{Defaults: auth.Defaults(), Now: time.Now, Log: log})
@@ -175,10 +181,24 @@ func openStandalone(ctx context.Context, data string, log *slog.Logger) (*standa
 		Backends: []manager.Backend{{Name: "volumes", Driver: "file", Open: func(context.Context) (drivers.Volumes, error) {
 			return file.Open(file.Options{Key: standaloneBackend, Dir: volumesDir, NewID: uuid.NewString})
 		}}},
-		Host: "standalone", Instance: uuid.NewString(), Version: version, Now: time.Now, Log: log,
+		Keys: &manager.Keys{DB: base, Master: master, Seal: true, Now: time.Now},
+		Host: "standalone", Instance: uuid.NewString(), Version: version, Now: time.Now, NewID: uuid.NewString, Log: log,
+		VerifyInterval: 7 * 24 * time.Hour,
 		Lease: 30 * time.Second, GraceTime: 10 * time.Second, ReportInterval: 5 * time.Second,
 	})
 	return s, nil
+}
+
+// standaloneMaster reads the master key, and makes it the first time.
+func standaloneMaster(name string) (*seal.Master, error) {
+	master, err := loadMaster(name)
+	if master != nil || err != nil {
+		return master, err
+	}
+	if err := createMaster(name); err != nil {
+		return nil, err
+	}
+	return loadMaster(name)
 }
 
 // lockFile holds a file so that no other process works on the same state.

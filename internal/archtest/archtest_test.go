@@ -40,7 +40,7 @@ var may = map[string][]string{
 	"service":            {"db", "rpc", "cloud", "auth"},
 	"api":                {"auth", "cloud", "internal/logging"},
 	"api/hp":             {"api", "auth", "db", "service"},
-	"manager":            {"db", "rpc", "cloud", "drivers", "engine"},
+	"manager":            {"db", "rpc", "cloud", "drivers", "engine", "engine/manifest", "engine/seal"},
 	"internal/harness":   {"..."},
 	"internal/e2e":       {"..."},
 	"cmd/stowage":        {"..."},

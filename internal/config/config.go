@@ -19,6 +19,7 @@ import (
 type Config struct {
 	Default    Default    `section:"DEFAULT"`
 	Engine     Engine     `section:"engine" help:"How volumes become objects."`
+	Encryption Encryption `section:"encryption" help:"How backups are sealed."`
 	Database   Database   `section:"database"`
 	Auth       Auth       `section:"keystone_authtoken" help:"How tokens are validated, and who Stowage itself is in Keystone."`
 	Cinder     Cinder     `section:"cinder"`
@@ -155,6 +156,9 @@ func (c *Config) consistent(v *values) error {
 	d, m := c.Default, c.Auth
 	if d.ServiceDownTime <= d.ReportInterval {
 		return v.blame("DEFAULT", "service_down_time", "must be longer than report_interval, %v", d.ReportInterval)
+	}
+	if n := c.Engine.ChunkSizeKB; n&(n-1) != 0 {
+		return v.blame("engine", "chunk_size_kb", "must be a power of two, not %d", n)
 	}
 	if url := c.Database.Connection; url != "" {
 		if _, err := ParseDatabaseURL(string(url)); err != nil {

@@ -39,8 +39,9 @@ func TestNothingConfiguredGivesTheDefaults(t *testing.T) {
 		d.QueueTimeout != 24*time.Hour || d.MaxAttempts != 3 || d.MaxJobs != 4 || len(d.EnabledBackends) != 0 {
 		t.Errorf("%+v", d)
 	}
-	if c.Engine != (Engine{Workers: 2, PieceSizeMB: 32, Compression: "zstd"}) {
-		t.Errorf("%+v", c.Engine)
+	if c.Engine != (Engine{ChunkSizeKB: 256, ChunkHash: "blake3", ObjectSizeMB: 64, Readers: 8, Fetches: 16, PackMemoryMB: 144, ReadMemoryMB: 64}) ||
+		c.Encryption != (Encryption{Enabled: true, MasterKeyFile: "/etc/stowage/master.key"}) {
+		t.Errorf("%+v %+v", c.Engine, c.Encryption)
 	}
 	if !c.Rabbit.Quorum || c.Database.WsrepWait != nil || c.Middleware.MaxRequestBody != 114688 || !c.Auth.RolesRequired {
 		t.Errorf("%+v %+v", c.Rabbit, c.Database)
@@ -136,7 +137,8 @@ func TestAWrongValueIsOneClearLine(t *testing.T) {
 		"[DEFAULT]\nlease_time = 1":                 `stowage.conf: [DEFAULT] lease_time: must be a number of seconds of at least 5, not "1"`,
 		"[DEFAULT]\nlease_time = inf":               `stowage.conf: [DEFAULT] lease_time: must be a number of seconds, not "inf"`,
 		"[DEFAULT]\ndebug = maybe":                  `stowage.conf: [DEFAULT] debug: must be true or false, not "maybe"`,
-		"[engine]\ncompression = lz4":               `stowage.conf: [engine] compression: must be one of zstd, none, not "lz4"`,
+		"[engine]\nchunk_hash = md5":                `stowage.conf: [engine] chunk_hash: must be one of blake3, sha256, not "md5"`,
+		"[engine]\nchunk_size_kb = 257":             `stowage.conf: [engine] chunk_size_kb: must be a power of two, not 257`,
 		"[DEFAULT]\npublic_endpoint = h1/x":         `stowage.conf: [DEFAULT] public_endpoint: must be a URL with http:// or https://, not "h1/x"`,
 		"[ssl]\ncert_file = /none":                  `stowage.conf: [ssl] cert_file: must be a file that can be read: open /none: no such file or directory, not "/none"`,
 		"[ssl]\ncert_file = /dev/null":              `stowage.conf: [ssl] key_file: must be set, for cert_file is`,

@@ -30,13 +30,30 @@ type Default struct {
 	LeaseTime       time.Duration `name:"lease_time" default:"60" min:"5" help:"Seconds after which a job whose manager is silent is given to another one."`
 	QueueTimeout    time.Duration `name:"job_queue_timeout" default:"86400" min:"1" help:"Seconds after which a job that no manager took fails."`
 	MaxAttempts     int           `name:"max_attempts" default:"3" min:"1" help:"How often a job is begun before it fails for good."`
+	KeepBases       bool          `name:"keep_base_snapshots" default:"true" help:"Keep the snapshot of a volume's latest backup where the backend can tell what changed since, so that the next backup reads only that. Users can delete such volumes all the same."`
+	VerifyInterval  time.Duration `name:"verify_interval" default:"604800" min:"0" help:"Seconds after which a backup is verified again: whether all its objects are there, as they were stored. 0: never by itself."`
+	VerifyDeep      bool          `name:"verify_deep" default:"false" help:"Verify by reading every byte of it."`
 }
 
 // Engine is [engine].
 type Engine struct {
-	Workers     int    `name:"workers" default:"2" min:"1" max:"64" help:"Pieces of one volume worked on at once. A job takes about (workers + 2) times piece_size_mb of memory."`
-	PieceSizeMB int    `name:"piece_size_mb" default:"32" min:"4" max:"128" help:"MiB of a volume that become one object."`
-	Compression string `name:"compression" default:"zstd" choices:"zstd,none" help:"How objects are compressed."`
+	ChunkSizeKB  int    `name:"chunk_size_kb" default:"256" min:"64" max:"4096" help:"KiB of a volume that are looked at, compared and stored as one; a power of two. What is stored already keeps its own; a volume whose backups have another begins with a full one."`
+	ChunkHash    string `name:"chunk_hash" default:"blake3" choices:"blake3,sha256" help:"By what hash chunks are compared and checked. Another one begins with full backups."`
+	ObjectSizeMB int    `name:"object_size_mb" default:"64" min:"4" max:"112" help:"MiB of chunks that make one object."`
+	Readers      int    `name:"readers" default:"8" min:"1" max:"64" help:"Reads of a volume in flight, a job."`
+	Fetches      int    `name:"fetches" default:"16" min:"1" max:"128" help:"Reads of objects in flight, a job that restores or verifies."`
+	CPUs         int    `name:"cpus" default:"0" min:"0" max:"1024" help:"Processors that all jobs may use for hashing, compressing and sealing; 0: all there are."`
+	JobCPUs      int    `name:"job_cpus" default:"0" min:"0" max:"1024" help:"And that one job may; 0: as many as all."`
+	PackMemoryMB int    `name:"pack_memory_mb" default:"144" min:"16" help:"MiB for objects that are being filled or uploaded, all jobs together. Several jobs make smaller objects."`
+	ReadMemoryMB int    `name:"read_memory_mb" default:"64" min:"8" help:"MiB for reads in flight, all jobs together."`
+	BandwidthMB  int64  `name:"bandwidth_mb" default:"0" min:"0" help:"MiB a second that all jobs may send to and get from Swift; 0: no bound."`
+	JobBandwidth int64  `name:"job_bandwidth_mb" default:"0" min:"0" help:"And that one job may; 0: no bound."`
+}
+
+// Encryption is [encryption].
+type Encryption struct {
+	Enabled       bool   `name:"enabled" default:"true" help:"Seal what new backups store. What is sealed already needs the master key either way."`
+	MasterKeyFile string `name:"master_key_file" default:"/etc/stowage/master.key" help:"The operator's master keys, a line each; the first one is used, all are understood. All managers need the same, mode 0600. 'stowage keys create' makes it. Whoever loses it has lost every sealed backup: keep a copy elsewhere."`
 }
 
 // Database is [database].

@@ -137,14 +137,28 @@ func (s *site) conf(host string) string {
 	if s.reseller {
 		fmt.Fprintf(&text, "access_mode = reseller\n%s", s.credentials("stowage_reseller"))
 	}
-	fmt.Fprintf(&text, "\n[engine]\nworkers = 2\n")
+	fmt.Fprintf(&text, "\n[encryption]\nmaster_key_file = %s\n", s.masterKey())
+	fmt.Fprintf(&text, "\n[engine]\n")
 	if s.smallPacks {
-		fmt.Fprintf(&text, "piece_size_mb = 4\n")
+		fmt.Fprintf(&text, "object_size_mb = 4\n")
 	}
 	fmt.Fprintf(&text, "\n[ceph]\nvolume_driver = rbd\nrbd_pool = %s\nrbd_user = %s\nrbd_ceph_conf = %s\nrbd_keyring = %s\n",
 		env("CEPH_POOL"), env("CEPH_USER"), env("CEPH_CONF"), env("CEPH_KEYRING"))
 	name := filepath.Join(s.dir, host+".conf")
 	fatal(s, os.WriteFile(name, []byte(text.String()), 0o600))
+	return name
+}
+
+// masterKey makes the site's master key the first time it is asked for.
+func (s *site) masterKey() string {
+	s.Helper()
+	name := filepath.Join(s.dir, "master.key")
+	if _, err := os.Stat(name); err == nil {
+		return name
+	}
+	if out, err := exec.Command(run.bin, "keys", "create", name).CombinedOutput(); err != nil {
+		s.Fatalf("stowage keys create: %v: %s", err, out)
+	}
 	return name
 }
 

@@ -322,9 +322,12 @@ func (h *Harness) Await(id string, status stowage.BackupStatus) (last map[string
 }
 
 // Objects lists the names of demo's objects.
-func (h *Harness) Objects() (names []string) {
+func (h *Harness) Objects() []string { return h.ObjectsIn(stowage.DefaultContainer) }
+
+// ObjectsIn lists the names in one of demo's containers.
+func (h *Harness) ObjectsIn(container string) (names []string) {
 	h.T.Helper()
-	store, err := h.stores.Open(context.Background(), "demo", stowage.DefaultContainer)
+	store, err := h.stores.Open(context.Background(), "demo", container)
 	h.ok(err)
 	err = store.List(context.Background(), "", func(o drivers.ObjectInfo) error { names = append(names, o.Name); return nil })
 	if err != nil && stowage.CodeOf(err) != stowage.NotFound {
