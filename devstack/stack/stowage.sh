@@ -21,6 +21,8 @@ stowage_up() {
         install -m 755 "$STOWAGE_BIN" "$bin.new"
         mv "$bin.new" "$bin"
     fi
+    [[ -e $dir/master.key ]] || as "$STOWAGE_USER" "$bin" keys create "$dir/master.key" >>"$LOG/stowage-keys.log" 2>&1 ||
+        { tail -n 20 "$LOG/stowage-keys.log"; return 1; }
     # shellcheck disable=SC2086 # a list of words
     after $stowage_needs
     stowage_db_sync
@@ -68,6 +70,9 @@ interface = public
 region_name = $REGION
 interface = public
 access_mode = acl
+
+[encryption]
+master_key_file = $STATE/stowage/master.key
 
 [ceph]
 volume_driver = rbd
