@@ -10,8 +10,8 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// crowd runs so many backups at the same time.
-func (r *rig) crowd(inputs []BackupInput) []made {
+// atOnce runs so many backups at the same time.
+func (r *rig) atOnce(inputs []BackupInput) []made {
 	r.t.Helper()
 	all := make([]made, len(inputs))
 	group, ctx := errgroup.WithContext(r.t.Context())
@@ -47,7 +47,7 @@ func TestCrowdedJobsFinish(t *testing.T) {
 			for range 10 {
 				inputs = append(inputs, r.input(newSource(r.random(r.rng.IntN(12*mib)))))
 			}
-			for _, b := range r.crowd(inputs) {
+			for _, b := range r.atOnce(inputs) {
 				r.restore(b)
 			}
 			if most := r.store.most.Load(); most > o.PackBudget {

@@ -24,6 +24,7 @@ type buffers struct {
 
 	mu   sync.Mutex
 	free [][]byte
+	lent int // and not given back yet
 }
 
 // newBuffers makes room for so many buffers at once; 0: as many as are asked for.
@@ -47,6 +48,7 @@ func (b *buffers) get(ctx context.Context) ([]byte, error) {
 	if n := len(b.free); n > 0 {
 		buf := b.free[n-1]
 		b.free = b.free[:n-1]
+		b.lent++
 		return buf, nil
 	}
 	buf, err := unix.Mmap(-1, 0, b.size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_ANON|unix.MAP_PRIVATE)
@@ -56,6 +58,7 @@ func (b *buffers) get(ctx context.Context) ([]byte, error) {
 		}
 		return nil, fmt.Errorf("get %d bytes of memory: %w", b.size, err)
 	}
+	b.lent++
 	return buf, nil
 }
 
@@ -65,6 +68,7 @@ func (b *buffers) put(buf []byte) { b.give(buf, true) }
 // give gives a buffer back, and says whether it is worth keeping.
 func (b *buffers) give(buf []byte, keep bool) {
 	b.mu.Lock()
+	b.lent--
 	kept := keep && len(b.free) < b.keep
 	if kept {
 		b.free = append(b.free, buf[:b.size])

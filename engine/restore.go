@@ -172,8 +172,8 @@ func (w *writer) differing(ctx context.Context, entries []entry) ([]entry, error
 func (w *writer) differs(ctx context.Context, e entry, buf []byte) (bool, error) {
 	at := int64(e.Chunk) * int64(w.root.Format.ChunkBytes)
 	buf = buf[:w.length(e.Chunk)]
-	if n, err := w.holds.ReadAt(buf, at); n < len(buf) {
-		return false, fmt.Errorf("read %d bytes at %d of the target: %w", len(buf), at, err)
+	if err := readFully(w.holds, buf, at); err != nil {
+		return false, fmt.Errorf("read the target: %w", err)
 	}
 	if err := w.cpus.acquire(ctx); err != nil {
 		return false, err

@@ -264,6 +264,14 @@ func (r *rig) whole() {
 	r.cpu.Release(int64(r.opts.CPUs))
 	r.reads.room.Release(r.opts.ReadBudget / readBytes)
 	r.Engine.packs.Release(r.opts.PackBudget)
+	for name, b := range map[string]*buffers{"read": r.reads, "pack": r.rooms} {
+		if b.lent != 0 || len(b.free) > b.keep {
+			r.t.Fatalf("%d %s buffers are lent, %d are free", b.lent, name, len(b.free))
+		}
+	}
+	if len(r.crowd.all) != 0 || r.crowd.waiting.Load() != 0 {
+		r.t.Fatalf("%d jobs share the budgets, %d wait", len(r.crowd.all), r.crowd.waiting.Load())
+	}
 	if n := r.jobs.Load(); n != 0 {
 		r.t.Fatalf("%d backups are said to run", n)
 	}

@@ -2,7 +2,9 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 
 	"github.com/stowage/stowage/engine/chunk"
 	"github.com/stowage/stowage/engine/codec"
@@ -87,13 +89,24 @@ func (w *worker) read(u *unit, buf []byte) error {
 			length += plan.length(u.first + uint64(i))
 		}
 		at := int64(u.first)*int64(plan.unit) + int64(begin)
-		// io.ReaderAt may give io.EOF with the last bytes; fewer bytes is an error.
-		if n, err := w.b.in.Source.ReadAt(buf[begin:begin+length], at); n < length {
-			return fmt.Errorf("read %d bytes at %d, got %d: %w", length, at, n, err)
+		if err := readFully(w.b.in.Source, buf[begin:begin+length], at); err != nil {
+			return fmt.Errorf("read the volume: %w", err)
 		}
 		w.b.read.Add(int64(length))
 	}
 	return nil
+}
+
+// readFully fills buf. io.ReaderAt may give io.EOF with the last bytes.
+func readFully(r io.ReaderAt, buf []byte, at int64) error {
+	n, err := r.ReadAt(buf, at)
+	if n == len(buf) && (err == nil || errors.Is(err, io.EOF)) {
+		return nil
+	}
+	if err == nil {
+		err = io.ErrUnexpectedEOF
+	}
+	return fmt.Errorf("%d bytes at %d, got %d: %w", len(buf), at, n, err)
 }
 
 // chunk looks at one chunk; nil: it is as it was.
