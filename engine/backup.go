@@ -126,7 +126,10 @@ func (e *Engine) newBackup(ctx context.Context, in BackupInput) (*backup, error)
 	if b.plan, err = makePlan(ctx, in, parent, b.format.ChunkBytes); err != nil {
 		return nil, err
 	}
-	b.maps = &mapper{e: e, store: in.Store, volume: in.Info.Volume.ID, keys: b.keys, attempt: in.Attempt, next: b.next, stored: b.count, limit: b.limit, put: &manifest.Objects{}}
+	b.maps = &mapper{
+		e: e, store: in.Store, volume: in.Info.Volume.ID, keys: b.keys, attempt: in.Attempt, next: b.next,
+		stored: b.count, limit: b.limit, listed: b.lives, put: &manifest.Objects{},
+	}
 	if err := b.thin(ctx); err != nil {
 		return nil, err
 	}
@@ -208,7 +211,7 @@ func (b *backup) storeChunks(ctx context.Context) (manifest.Layer, error) {
 func (b *backup) feed(ctx context.Context, units chan<- *unit, window chan<- struct{}) error {
 	var parent *peeker
 	if b.plan.parent != nil {
-		parent = &peeker{Cursor: manifest.NewCursor(b.keys, b.maps.fetch, b.plan.parent.Layers)}
+		parent = b.parentMap()
 		defer parent.Close()
 	}
 	seq := 0
@@ -312,6 +315,12 @@ func (b *backup) replace(e replacing) error {
 	p.Alive++
 	p.AliveBytes += int64(e.Stored)
 	return nil
+}
+
+// lives reports whether the root is going to list a pack.
+func (b *backup) lives(pack manifest.Place) bool {
+	p := b.alive[pack]
+	return p != nil && p.Alive > 0
 }
 
 // root makes the root, once everything it leads to has arrived.

@@ -26,6 +26,7 @@ type mapper struct {
 	next    func() uint64
 	stored  func(int)
 	limit   *rate.Limiter
+	listed  func(pack manifest.Place) bool // by the root that is to be written
 
 	held *heldObject       // the last object, not stored yet
 	put  *manifest.Objects // what was stored
@@ -164,8 +165,11 @@ func (m *mapper) merge(ctx context.Context, layers []manifest.Layer, bottom bool
 			if err != nil || !ok {
 				return err
 			}
-			if bottom && e.Codec == codec.Zeros {
+			if e.Codec == codec.Zeros && bottom {
 				continue
+			}
+			if e.Codec != codec.Zeros && !m.listed(e.Pack) { // no newer layer hides this entry
+				return unlisted(e.Pack)
 			}
 			if err := add(e); err != nil {
 				return err

@@ -10,6 +10,7 @@ import (
 	"github.com/stowage/stowage/drivers"
 	"github.com/stowage/stowage/engine/codec"
 	"github.com/stowage/stowage/engine/manifest"
+	"github.com/stowage/stowage/engine/seal"
 )
 
 // Mode is how a backup knows what to look at.
@@ -188,7 +189,14 @@ func (p *plan) gone(ctx context.Context, parent *peeker, chunk uint64, fn func(*
 // are as if they were not there.
 type peeker struct {
 	*manifest.Cursor
-	held *entry
+	packs *manifest.Objects // that the root lists
+	held  *entry
+}
+
+// parentMap reads the parent's map from the beginning.
+func (b *backup) parentMap() *peeker {
+	p := b.plan.parent
+	return &peeker{Cursor: manifest.NewCursor(b.keys, b.maps.fetch, p.Layers), packs: p.Objects()}
 }
 
 func (p *peeker) seek(ctx context.Context, chunk uint64) error {
@@ -221,8 +229,17 @@ func (p *peeker) each(ctx context.Context, end uint64, fn func(entry) error) err
 		if e.Codec == codec.Zeros {
 			continue
 		}
+		if !p.packs.Has(seal.Pack, e.Pack) {
+			return unlisted(e.Pack)
+		}
 		if err := fn(*e); err != nil {
 			return err
 		}
 	}
+}
+
+// unlisted is the error for a map that leads to a pack its root does not list:
+// whoever deletes by that root deletes what is needed.
+func unlisted(p manifest.Place) error {
+	return stowage.Errorf(stowage.Corrupt, "the map leads to pack %d of backup %s, which the root does not list", p.Number, p.Backup)
 }

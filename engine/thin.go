@@ -112,7 +112,7 @@ func (b *backup) index(ctx context.Context, p *manifest.Pack) ([]pack.Entry, err
 // living gives those of the chunks that the parent reads from one of the packs.
 func (b *backup) living(ctx context.Context, chunks *roaring.Bitmap, from map[manifest.Place]bool) (*roaring.Bitmap, error) {
 	alive := roaring.New()
-	parent := &peeker{Cursor: manifest.NewCursor(b.keys, b.maps.fetch, b.plan.parent.Layers)}
+	parent := b.parentMap()
 	defer parent.Close()
 	for it := chunks.Iterator(); it.HasNext(); {
 		c := uint64(it.Next())

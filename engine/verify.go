@@ -8,6 +8,7 @@ import (
 	"github.com/stowage/stowage"
 	"github.com/stowage/stowage/drivers"
 	"github.com/stowage/stowage/engine/manifest"
+	"github.com/stowage/stowage/engine/seal"
 )
 
 // VerifyInput is what a verification needs.
@@ -44,7 +45,7 @@ func (e *Engine) Verify(ctx context.Context, in VerifyInput) ([]Damage, error) {
 		return nil, err
 	}
 	in.Progress.all.Store(root.Info.VolumeBytes)
-	r := &reader{fetcher: e.newFetcher(in.Store, root), progress: in.Progress, known: map[string]bool{}}
+	r := &reader{fetcher: e.newFetcher(in.Store, root), progress: in.Progress, listed: root.Objects(), known: map[string]bool{}}
 	for _, d := range found {
 		r.known[d.Name] = true
 	}
@@ -76,6 +77,7 @@ func DamageOf(err error) (why string, bad bool) {
 type reader struct {
 	*fetcher
 	progress *Progress
+	listed   *manifest.Objects // by the root
 
 	mu    sync.Mutex
 	known map[string]bool // objects that are told already
@@ -133,6 +135,9 @@ func (r *reader) tell(name, why string) {
 func (r *reader) window(_ context.Context, from, to uint64, entries []entry) ([]entry, error) {
 	data := int64(0)
 	for _, e := range entries {
+		if !r.listed.Has(seal.Pack, e.Pack) {
+			r.tell(manifest.RootName(r.root.Info.Volume.ID, r.root.Self), stowage.MessageOf(unlisted(e.Pack)))
+		}
 		data += int64(r.length(e.Chunk))
 	}
 	unit := int64(r.root.Format.ChunkBytes)
