@@ -69,7 +69,7 @@ type Backup struct {
 	// Damaged is why a restore would not give back the volume as it was: what
 	// the latest verification found missing or changed. Empty if nothing.
 	Damaged    string
-	VerifiedAt time.Time // end of the latest verification; zero before the first
+	VerifiedAt time.Time // when all its objects were last looked at, first when it was made
 
 	SnapshotAt time.Time // when the snapshot was taken; zero before
 	CreatedAt  time.Time

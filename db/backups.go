@@ -196,10 +196,10 @@ func moveBackup(ctx context.Context, tx *sql.Tx, m BackupMove) error {
 	case m.Result != nil:
 		r := m.Result
 		res, err = tx.ExecContext(ctx, `UPDATE backups SET status = ?, fail_reason = ?, size_gib = ?, volume_bytes = ?, stored_bytes = ?,
-			object_count = ?, incremental = ?, manifest = ?, manifest_digest = ?, snapshot_at = ?, updated_at = ?
-			WHERE id = ? AND status = ?`,
+			object_count = ?, incremental = ?, manifest = ?, manifest_digest = ?, snapshot_at = ?, verified_at = ?,
+			updated_at = ? WHERE id = ? AND status = ?`, // just stored, or looked at with its parent
 			m.To, clip(m.FailReason, 1024), r.SizeGiB, r.VolumeBytes, r.StoredBytes, r.ObjectCount, r.Incremental, r.Manifest,
-			r.ManifestDigest, micros(r.SnapshotAt), micros(m.Now), m.ID, m.From)
+			r.ManifestDigest, micros(r.SnapshotAt), micros(m.Now), micros(m.Now), m.ID, m.From)
 	default:
 		res, err = tx.ExecContext(ctx, `UPDATE backups SET status = ?, fail_reason = ?, updated_at = ?
 			WHERE id = ? AND status = ?`, m.To, clip(m.FailReason, 1024), micros(m.Now), m.ID, m.From)

@@ -14,8 +14,11 @@ func TestTheLeastRecentlyVerifiedIsNext(t *testing.T) {
 	each(t, func(t *testing.T, d *DB) {
 		a, b, c := made(t, d, ""), made(t, d, ""), made(t, d, "")
 		created(t, d, nil) // not available
-		for at, id := range []int64{c.ID, a.ID} {
-			if err := d.NoteVerified(t.Context(), id, "", noon.Add(time.Duration(at)*time.Hour)); err != nil {
+		if got := must(d.Backup(t.Context(), Scope{}, b.ID))(t); got.VerifiedAt.IsZero() {
+			t.Error("what was just stored is to be verified at once")
+		}
+		for at, id := range []int64{b.ID, c.ID, a.ID} {
+			if err := d.NoteVerified(t.Context(), id, "", noon.Add(time.Duration(at-1)*time.Hour)); err != nil {
 				t.Fatal(err)
 			}
 		}
