@@ -184,7 +184,7 @@ func openStandalone(ctx context.Context, data string, log *slog.Logger) (*standa
 		Keys: &manager.Keys{DB: base, Master: master, Seal: true, Now: time.Now},
 		Host: "standalone", Instance: uuid.NewString(), Version: version, Now: time.Now, NewID: uuid.NewString, Log: log,
 		VerifyInterval: 7 * 24 * time.Hour,
-		Lease: 30 * time.Second, GraceTime: 10 * time.Second, ReportInterval: 5 * time.Second,
+		Lease:          30 * time.Second, GraceTime: 10 * time.Second, ReportInterval: 5 * time.Second,
 	})
 	return s, nil
 }
