@@ -45,7 +45,7 @@ func TestCrowdedJobsFinish(t *testing.T) {
 			r.store.slow = func(string) { time.Sleep(time.Millisecond) } // so that jobs meet
 			var inputs []BackupInput
 			for range 10 {
-				inputs = append(inputs, r.input(newSource(r.random(r.rng.IntN(12*mib)))))
+				inputs = append(inputs, r.input(newSource(r.random(r.rng.IntN(8*mib)))))
 			}
 			for _, b := range r.atOnce(inputs) {
 				r.restore(b)

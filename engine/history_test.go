@@ -230,7 +230,7 @@ func TestAnyHistoryOfBytesComesBack(t *testing.T) {
 			h := newHistory(newRig(t, Options{PackBytes: 400 * kib}, seed%2 == 0))
 			v := &bytesState{r: h.rig, data: h.mixed(2*mib + 1000)}
 			h.now = v
-			h.live(30, 6, func() {
+			h.live(22, 6, func() {
 				v = v.next()
 				h.now = v
 			})
@@ -269,5 +269,5 @@ func TestAnyHistoryOfLayersComesBack(t *testing.T) {
 		}
 		h.check()
 	}
-	h.live(5, 2, func() { write(h.rng.IntN(1200)) })
+	h.live(3, 2, func() { write(h.rng.IntN(1200)) })
 }

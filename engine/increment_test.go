@@ -48,18 +48,52 @@ func TestAnIncrementStoresWhatChanged(t *testing.T) {
 	r.restore(b)
 }
 
-// A large map is not written again for a small change.
+// A large map is not written again for a small change, nor are chunks that
+// compress to less than what the index says of them taken for dead bytes.
 func TestAnIncrementOfALargeVolumeIsSmall(t *testing.T) {
-	h := newHistory(newRig(t, Options{}, true))
-	v := (&stampedState{r: h.rig, stamps: make([]uint32, 5000), bytes: 5000 * unitBytes}).write(5000)
-	h.now = v
+	for _, chunks := range []int{1000, 5000} {
+		h := newHistory(newRig(t, Options{}, true))
+		v := (&stampedState{r: h.rig, stamps: make([]uint32, chunks), bytes: int64(chunks) * unitBytes}).write(chunks)
+		h.now = v
+		h.backUp(nil)
+		next := v.write(20)
+		in := h.input(stampedChanges{stampedSource{next}, map[string]state{"base": v}})
+		in.Parent, in.Base = h.open(h.backups[0].made).Root, &stowage.Snapshot{ID: "base"}
+		b := h.run(in)
+		if b.StoredBytes > 20*150+2*kib && chunks > 1024 {
+			t.Errorf("%d bytes are stored for 20 chunks", b.StoredBytes)
+		}
+		if most := int64(20+chunks/97+1) * unitBytes; b.ReadBytes > most {
+			t.Errorf("%d bytes are read instead of %d", b.ReadBytes, most)
+		}
+	}
+}
+
+// What was data and is a hole comes back as zeros, however much it is.
+func TestALargeHoleHidesWhatWasThere(t *testing.T) {
+	h := newHistory(newRig(t, Options{}, false))
+	full := (&stampedState{r: h.rig, stamps: make([]uint32, 3*goneBatch), bytes: 3 * goneBatch * unitBytes}).write(3 * goneBatch)
+	h.now = full
 	h.backUp(nil)
-	next := v.write(20)
-	in := h.input(stampedChanges{stampedSource{next}, map[string]state{"base": v}})
-	in.Parent, in.Base = h.open(h.backups[0].made).Root, &stowage.Snapshot{ID: "base"}
-	b := h.run(in)
-	if b.StoredBytes > 20*150+2*kib {
-		t.Errorf("%d bytes are stored for 20 chunks", b.StoredBytes)
+	for _, kept := range [][]int{{}, {0}, {len(full.stamps) - 1}, {7, 200, 2*goneBatch + 70}} {
+		holes := &stampedState{r: h.rig, stamps: make([]uint32, len(full.stamps)), bytes: full.bytes}
+		for _, i := range kept {
+			holes.stamps[i] = full.stamps[i]
+		}
+		in := h.input(holes.source())
+		in.Parent = h.open(h.backups[0].made).Root
+		b := h.run(in)
+		target, differs := holes.target()
+		if err := h.Restore(t.Context(), h.restoreInput(b, target)); err != nil {
+			t.Fatal(err)
+		}
+		if err := differs(); err != nil {
+			t.Errorf("with chunks %v left: %v", kept, err)
+		}
+		h.exact(b)
+		if root := h.open(b); b.Mode != Compared || len(root.Packs) > len(kept) || (len(root.Layers) == 0) != (len(kept) == 0) {
+			t.Errorf("%s, %d packs, %d layers", b.Mode, len(root.Packs), len(root.Layers))
+		}
 	}
 }
 
@@ -131,11 +165,11 @@ func TestAParentOfAnotherFormatIsNone(t *testing.T) {
 
 // Nothing is built on a parent that does not hold together.
 func TestAParentThatLiesIsCorrupt(t *testing.T) {
-	r := newRig(t, Options{PackBytes: 300 * kib}, false)
-	old := r.random(30 * unitBytes)
+	r := newRig(t, Options{PackBytes: 300 * kib, Readers: 1}, false)
+	old := r.random(80 * unitBytes) // more than one read
 	parent := r.backup(newSource(old))
-	stranger := r.open(r.backup(newSource(r.random(30 * unitBytes)))).Root
-	data := append(bytes.Clone(old[:28*unitBytes]), r.random(2*unitBytes)...)
+	stranger := r.open(r.backup(newSource(r.random(80 * unitBytes)))).Root
+	data := append(bytes.Clone(old[:78*unitBytes]), r.random(2*unitBytes)...)
 	for what, lie := range map[string]func(*manifest.Root){
 		"a pack that changed is not listed": func(p *manifest.Root) { p.Packs = p.Packs[:len(p.Packs)-1] },
 		"a pack that stays is not listed":   func(p *manifest.Root) { p.Packs = p.Packs[1:] },
