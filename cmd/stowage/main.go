@@ -7,6 +7,9 @@
 //	stowage service     list | enable | disable | remove
 //	stowage config      sample | check
 //	stowage policy      sample
+//	stowage keys        create
+//	stowage catalog     scan | import: backups without the database
+//	stowage restore     a backup to a file, without the database
 //
 // It reads configuration and environment, puts the rooms together, and runs
 // them. Nothing else in the project reads the environment, the configuration
@@ -44,6 +47,6 @@ func root() *cobra.Command {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	cmd.AddCommand(apiCommand(), managerCommand(), standaloneCommand(), dbCommand(), serviceCommand(), configCommand(), policyCommand(), keysCommand())
+	cmd.AddCommand(apiCommand(), managerCommand(), standaloneCommand(), dbCommand(), serviceCommand(), configCommand(), policyCommand(), keysCommand(), catalogCommand(), restoreCommand())
 	return cmd
 }

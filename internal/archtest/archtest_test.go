@@ -41,6 +41,7 @@ var may = map[string][]string{
 	"api":                {"auth", "cloud", "internal/logging"},
 	"api/hp":             {"api", "auth", "db", "service"},
 	"manager":            {"db", "rpc", "cloud", "drivers", "engine", "engine/manifest", "engine/seal"},
+	"catalog":            {"db", "drivers", "engine", "engine/manifest", "engine/seal"},
 	"internal/harness":   {"..."},
 	"internal/e2e":       {"..."},
 	"cmd/stowage":        {"..."},
