@@ -2,11 +2,7 @@ package engine
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
-	"maps"
-	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -68,6 +64,7 @@ type backup struct {
 	limit  *rate.Limiter
 	cpus   *cpus
 	number atomic.Uint64
+	units  int // handed out
 
 	read, stored atomic.Int64
 	alive        map[manifest.Place]*manifest.Pack // of the parent, and of this backup's own without length and MD5
@@ -178,23 +175,37 @@ func (b *backup) storeChunks(ctx context.Context) (manifest.Layer, error) {
 		results = make(chan found)
 		window  = make(chan struct{}, 8*b.opts.Readers) // units begun and not collected
 		readers sync.WaitGroup
+		ended   atomic.Int64 // readers, when all was read
 		delta   manifest.Layer
 	)
+	// A channel is closed only when all that was to go through it has gone. Who
+	// fails leaves it open, and all others end with the context; so the first
+	// error is the cause, and nothing that was cut short looks complete.
 	group.Go(func() error {
-		defer close(units)
-		return b.feed(ctx, units, window)
+		if err := b.feed(ctx, units, window); err != nil {
+			return err
+		}
+		close(units)
+		return nil
 	})
 	readers.Add(b.opts.Readers)
 	for range b.opts.Readers {
 		group.Go(func() error {
 			defer readers.Done()
-			return b.work(ctx, units, results)
+			err := b.work(ctx, units, results)
+			if err == nil {
+				ended.Add(1)
+			}
+			return err
 		})
 	}
 	group.Go(func() error {
 		readers.Wait()
-		close(results)
-		b.packs.finish(ctx.Err() != nil)
+		all := int(ended.Load()) == b.opts.Readers
+		b.packs.finish(!all)
+		if all {
+			close(results)
+		}
 		return nil
 	})
 	group.Go(func() (err error) {
@@ -214,9 +225,8 @@ func (b *backup) feed(ctx context.Context, units chan<- *unit, window chan<- str
 		parent = b.parentMap()
 		defer parent.Close()
 	}
-	seq := 0
 	return b.plan.units(ctx, parent, func(u *unit) error {
-		u.seq, seq = seq, seq+1
+		u.seq, b.units = b.units, b.units+1
 		select {
 		case window <- struct{}{}:
 		case <-ctx.Done():
@@ -238,7 +248,11 @@ func (b *backup) work(ctx context.Context, units <-chan *unit, results chan<- fo
 		return err
 	}
 	defer w.close()
-	for u := range units {
+	for {
+		u, ok, err := receive(ctx, units)
+		if err != nil || !ok {
+			return err
+		}
 		entries, err := w.unit(ctx, u)
 		if err != nil {
 			return err
@@ -249,7 +263,16 @@ func (b *backup) work(ctx context.Context, units <-chan *unit, results chan<- fo
 			return ctx.Err()
 		}
 	}
-	return ctx.Err()
+}
+
+// receive gives the next of a channel; false: it is closed.
+func receive[T any](ctx context.Context, from <-chan T) (next T, ok bool, err error) {
+	select {
+	case next, ok = <-from:
+		return next, ok, nil
+	case <-ctx.Done():
+		return next, false, ctx.Err()
+	}
 }
 
 // collect puts what was found in the order of the volume, writes it to the
@@ -261,7 +284,14 @@ func (b *backup) collect(ctx context.Context, results <-chan found, window <-cha
 func (b *backup) inOrder(ctx context.Context, results <-chan found, window <-chan struct{}, add func(entry) error) error {
 	early := map[int][]replacing{} // at most as many as the window has
 	next := 0
-	for f := range results {
+	for {
+		f, ok, err := receive(ctx, results)
+		if err != nil {
+			return err
+		}
+		if !ok {
+			break
+		}
 		early[f.seq] = f.entries
 		for {
 			entries, ok := early[next]
@@ -281,11 +311,8 @@ func (b *backup) inOrder(ctx context.Context, results <-chan found, window <-cha
 			}
 		}
 	}
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	if len(early) > 0 {
-		return fmt.Errorf("unit %d of the volume was never done", next)
+	if next != b.units {
+		return fmt.Errorf("%d of %d units of the volume were done", next, b.units)
 	}
 	return nil
 }
@@ -315,90 +342,4 @@ func (b *backup) replace(e replacing) error {
 	p.Alive++
 	p.AliveBytes += int64(e.Stored)
 	return nil
-}
-
-// lives reports whether the root is going to list a pack.
-func (b *backup) lives(pack manifest.Place) bool {
-	p := b.alive[pack]
-	return p != nil && p.Alive > 0
-}
-
-// root makes the root, once everything it leads to has arrived.
-func (b *backup) root(layers []manifest.Layer) (*manifest.Root, error) {
-	arrived, err := b.packs.arrived()
-	if err != nil {
-		return nil, err
-	}
-	r := &manifest.Root{
-		Format: b.format, Self: b.in.Attempt, Salt: b.salt, Info: b.in.Info,
-		Salts: map[manifest.Attempt]seal.Salt{b.in.Attempt: b.salt}, Layers: layers,
-	}
-	if b.in.Key != nil {
-		r.Wrapped = b.in.Key.Wrapped
-	}
-	r.Info.VolumeBytes = b.plan.size
-	if b.plan.parent != nil {
-		r.Info.Incremental, r.Info.Parent = true, b.plan.parent.Self.Backup
-		maps.Copy(r.Salts, b.plan.parent.Salts)
-		if keepsAny(layers, b.plan.parent.Layers) {
-			r.Kept = slices.Collect(maps.Keys(b.plan.parent.Salts))
-		}
-	}
-	for place, p := range b.alive {
-		if p.Alive == 0 {
-			continue
-		}
-		if p.Bytes == 0 { // of this attempt
-			up, ok := arrived[place]
-			if !ok {
-				return nil, fmt.Errorf("pack %d holds %d chunks and never arrived", place.Number, p.Alive)
-			}
-			p.Bytes, p.MD5 = up.Bytes, up.MD5
-		}
-		r.Packs = append(r.Packs, *p)
-	}
-	slices.SortFunc(r.Packs, func(a, b manifest.Pack) int { return a.Place.Compare(b.Place) })
-	return r, nil
-}
-
-// keepsAny reports whether one of the layers is one of those below. Only that
-// can name attempts of which nothing is reached any more: a new layer has no
-// entry that is hidden.
-func keepsAny(layers, below []manifest.Layer) bool {
-	return len(layers) > 0 && len(below) > 0 && layers[len(layers)-1][0].Place == below[len(below)-1][0].Place
-}
-
-// commit proves what was read and stores the root: the one step that makes the
-// backup.
-func (b *backup) commit(ctx context.Context, root *manifest.Root) (BackupResult, error) {
-	if b.in.Check != nil {
-		if err := b.in.Check(ctx); err != nil {
-			return BackupResult{}, fmt.Errorf("check the snapshot that was read: %w", err)
-		}
-	}
-	c, err := b.codecs.get()
-	if err != nil {
-		return BackupResult{}, err
-	}
-	defer b.codecs.put(c)
-	var secret *seal.Secret
-	if b.in.Key != nil {
-		secret = &b.in.Key.Secret
-	}
-	data, err := root.Encode(secret, c)
-	if err != nil {
-		return BackupResult{}, err
-	}
-	name := manifest.RootName(root.Info.Volume.ID, root.Self)
-	if _, err := b.in.Store.Put(ctx, name, data); err != nil {
-		return BackupResult{}, fmt.Errorf("store the root: %w", err)
-	}
-	b.count(len(data))
-	digest := sha256.Sum256(data)
-	reach, spare := root.Objects(), b.maps.put
-	spare.Minus(reach)
-	return BackupResult{
-		Mode: b.plan.mode, VolumeBytes: b.plan.size, ReadBytes: b.read.Load(), StoredBytes: b.stored.Load(),
-		ObjectCount: int64(reach.Len()) + 1, Root: name, RootDigest: hex.EncodeToString(digest[:]), Reach: reach, Spare: spare,
-	}, nil
 }
