@@ -37,6 +37,8 @@ type Catalog struct {
 	Engine             *engine.Engine
 	Master             *seal.Master // nil: what is sealed cannot be read
 	Project, Container string
+	// Unsealed lets Import take what is not sealed, too.
+	Unsealed bool
 }
 
 // State is what is known of a backup.

@@ -13,7 +13,8 @@ import (
 // Import looks at everything a backup leads to and writes the backup into the
 // database, available, with its key if the project has none there: the next
 // backup goes on from it. False: it is there already. Corrupt: it is damaged.
-// It may be run again at any time.
+// Forbidden: it is not sealed, and the catalog does not take that. It may be run
+// again at any time.
 func (c *Catalog) Import(ctx context.Context, d *db.DB, e Entry, now time.Time) (bool, error) {
 	_, err := d.BackupByUUID(ctx, db.Scope{}, e.Backup.String())
 	if err == nil {
@@ -30,7 +31,9 @@ func (c *Catalog) Import(ctx context.Context, d *db.DB, e Entry, now time.Time) 
 	if err != nil {
 		return false, fmt.Errorf("%s: %w", e.Root, err)
 	}
-	e.tell(root)
+	if e.tell(root); !e.Sealed && !c.Unsealed {
+		return false, stowage.Errorf(stowage.Forbidden, "it is not encrypted: anybody who can write to the container may have made it")
+	}
 	found, err := c.Engine.LookAt(ctx, c.Store, root.Root, nil)
 	if err != nil {
 		return false, err

@@ -204,7 +204,8 @@ left as it is, so this can be run again.`,
 				return err
 			}
 			defer func() { err = errors.Join(err, closeDB()) }()
-			return importAll(cmd.Context(), c.Catalog, d, o.volume, id, unsealed)
+			c.Unsealed = unsealed
+			return importAll(cmd.Context(), c.Catalog, d, o.volume, id)
 		},
 	}
 	o.flags(cmd)
@@ -225,15 +226,13 @@ func parseBackup(text string) (uuid.UUID, error) {
 	return id, nil
 }
 
-func importAll(ctx context.Context, c *catalog.Catalog, d *db.DB, volume string, backup uuid.UUID, unsealed bool) error {
+func importAll(ctx context.Context, c *catalog.Catalog, d *db.DB, volume string, backup uuid.UUID) error {
 	var added, there, refused int
 	one := func(e catalog.Entry) error {
 		done, err := false, error(nil)
 		switch {
 		case !e.Good():
 			err = fmt.Errorf("it is %s: %s", e.State, e.Why)
-		case !e.Sealed && !unsealed:
-			err = errors.New("it is not encrypted, so anybody who can write to the container may have made it: --unsealed takes it")
 		default:
 			done, err = c.Import(ctx, d, e, time.Now())
 		}

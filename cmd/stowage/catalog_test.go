@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 // lostBase makes two backups of volume 9, a full one and an increment, ends the
@@ -233,5 +234,14 @@ func TestNothingThatStrangersWroteIsObeyed(t *testing.T) {
 	var back string
 	if err := json.Unmarshal([]byte(got), &back); err != nil || back != text {
 		t.Errorf("%q comes back as %q: %v", text, back, err)
+	}
+}
+
+func TestTheProgressLineGivesAnEstimate(t *testing.T) {
+	if got, want := progressLine(256<<20, 1<<30, 2*time.Second), "25 %  128.0 MiB/s  6s left"; got != want {
+		t.Errorf("%q instead of %q", got, want)
+	}
+	if got := progressLine(0, 0, time.Second); strings.Contains(got, "%") {
+		t.Errorf("nothing is known yet: %q", got)
 	}
 }
