@@ -99,6 +99,10 @@ func (e *Engine) Backup(ctx context.Context, in BackupInput) (BackupResult, erro
 }
 
 func (e *Engine) newBackup(ctx context.Context, in BackupInput) (*backup, error) {
+	// What no root can say is better known before anything is stored.
+	if size := in.Source.Size(); !manifest.ValidVolumeID(in.Info.Volume.ID) || size < 0 || size > manifest.MaxVolumeBytes || in.Attempt.Fence > manifest.MaxFence {
+		return nil, stowage.Errorf(stowage.Invalid, "a volume %.80q of %d bytes cannot be backed up", in.Info.Volume.ID, size)
+	}
 	b := &backup{Engine: e, in: in, limit: limiter(e.opts.JobBytesPerSecond), cpus: e.cpus(), salt: seal.NewSalt(), alive: map[manifest.Place]*manifest.Pack{}}
 	b.format = seal.Format{Hash: e.opts.Hash, ChunkBytes: e.opts.ChunkBytes}
 	var secret *seal.Secret

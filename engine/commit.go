@@ -31,7 +31,7 @@ func (b *backup) root(layers []manifest.Layer) (*manifest.Root, error) {
 	if b.in.Key != nil {
 		r.Wrapped = b.in.Key.Wrapped
 	}
-	r.Info.VolumeBytes = b.plan.size
+	r.Info.Backup, r.Info.Fence, r.Info.VolumeBytes = r.Self.Backup, r.Self.Fence, b.plan.size
 	if b.plan.parent != nil {
 		r.Info.Incremental, r.Info.Parent = true, b.plan.parent.Self.Backup
 		maps.Copy(r.Salts, b.plan.parent.Salts)

@@ -23,7 +23,7 @@ func TestDeadBytesStayWithinABound(t *testing.T) {
 	for round := range 60 {
 		old := slices.Clone(data)
 		data[(20+round)*unitBytes]++ // never again, and keeps its pack
-		for hot := range 8 {
+		for hot := range 6 {
 			data[hot*unitBytes]++
 		}
 		next := r.increment(young(data, old), last, "base")

@@ -203,6 +203,26 @@ func TestACheckThatFailsLeavesNoRoot(t *testing.T) {
 	}
 }
 
+// What could not be written down at the end is refused at the beginning.
+func TestWhatNoRootCanSayIsRefused(t *testing.T) {
+	r := newRig(t, Options{}, false)
+	for what, change := range map[string]func(*BackupInput){
+		"no volume":   func(in *BackupInput) { in.Info.Volume.ID = "" },
+		"a path":      func(in *BackupInput) { in.Info.Volume.ID = "../x" },
+		"a far fence": func(in *BackupInput) { in.Attempt.Fence = 1 << 63 },
+	} {
+		in := r.input(newSource(r.random(mib)))
+		change(&in)
+		if _, err := r.Backup(t.Context(), in); stowage.CodeOf(err) != stowage.Invalid {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	r.whole()
+	if left := r.store.names(""); len(left) > 0 {
+		t.Errorf("there is %s", left)
+	}
+}
+
 // A job that nobody watches needs no Progress.
 func TestProgressMayBeNil(t *testing.T) {
 	r := newRig(t, Options{}, false)

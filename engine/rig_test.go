@@ -113,14 +113,11 @@ func (r *rig) input(source drivers.Source) BackupInput {
 	return BackupInput{
 		Source: source, Store: r.store, Key: r.key,
 		Attempt: manifest.Attempt{Backup: uuid.UUID{byte(r.made >> 8), byte(r.made), 0xbb}, Fence: uint64(r.made)},
-		Info:    r.info(r.made), Progress: &Progress{},
-	}
-}
-
-func (r *rig) info(n int) manifest.Info {
-	return manifest.Info{
-		Backup: uuid.UUID{byte(n >> 8), byte(n), 0xbb}, Fence: uint64(n), Project: "a-project",
-		Volume: stowage.VolumeRecord{ID: "vol-1", Name: "data"}, CreatedAt: time.Unix(1, 0).UTC(),
+		Info: manifest.Info{
+			Project: "a-project", CreatedAt: time.Unix(1, 0).UTC(),
+			Volume: stowage.VolumeRecord{ID: "vol-1", Name: "data"},
+		},
+		Progress: &Progress{},
 	}
 }
 
