@@ -52,7 +52,7 @@ func TestAnIncrementStoresWhatChanged(t *testing.T) {
 // compress to less than what the index says of them taken for dead bytes.
 func TestAnIncrementOfALargeVolumeIsSmall(t *testing.T) {
 	for _, chunks := range []int{1000, 5000} {
-		h := newHistory(newRig(t, Options{}, true))
+		h := newHistory(newRig(t, Options{}, false))
 		v := (&stampedState{r: h.rig, stamps: make([]uint32, chunks), bytes: int64(chunks) * unitBytes}).write(chunks)
 		h.now = v
 		h.backUp(nil)
