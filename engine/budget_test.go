@@ -34,6 +34,7 @@ func (r *rig) atOnce(inputs []BackupInput) []made {
 
 // However tight the budgets are, jobs do not wait for one another in a circle.
 func TestCrowdedJobsFinish(t *testing.T) {
+	t.Parallel()
 	for _, o := range []Options{
 		{PackBudget: 8 * mib, ReadBudget: 4 * mib},
 		{PackBudget: 16 * mib, ReadBudget: 8 * mib},

@@ -16,6 +16,7 @@ import (
 // What dies is deleted again: though each increment has a chunk that lives on,
 // with one backup kept the store never holds much more than the volume.
 func TestDeadBytesStayWithinABound(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, Options{PackBytes: 512 * kib}, true)
 	data := r.random(6 * mib)
 	last := r.backup(newSource(data))

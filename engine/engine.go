@@ -55,7 +55,7 @@ type Options struct {
 	Fetches    int   // reads of objects in flight, a job; 0: 16
 	CPUs       int   // chunks worked on at once, all jobs; 0: GOMAXPROCS
 	JobCPUs    int   // chunks worked on at once, a job; 0: CPUs
-	PackBudget int64 // bytes of packs being filled or uploaded, all jobs; 0: 144 MiB
+	PackBudget int64 // bytes of packs being filled or uploaded, all jobs; 0: 128 MiB
 	ReadBudget int64 // bytes of reads in flight, all jobs; 0: 64 MiB
 
 	// BytesPerSecond bounds what all jobs together send to and get from stores,
@@ -86,7 +86,7 @@ func (o Options) withDefaults() Options {
 	set(&o.CPUs, runtime.GOMAXPROCS(0))
 	set(&o.JobCPUs, o.CPUs)
 	if o.PackBudget == 0 {
-		o.PackBudget = 144 << 20
+		o.PackBudget = 128 << 20
 	}
 	if o.ReadBudget == 0 {
 		o.ReadBudget = 64 << 20
@@ -118,7 +118,7 @@ func New(o Options) *Engine {
 		reads: newBuffers(readBytes+readSlack, int(o.ReadBudget/readBytes), int(o.ReadBudget/readBytes)),
 		packs: semaphore.NewWeighted(o.PackBudget),
 		crowd: crowd{all: map[*packer]bool{}},
-		rooms: newBuffers(o.PackBytes+packSlack, 0, 2),
+		rooms: newBuffers(o.PackBytes+packSlack, 0, 0), // new ones have only what is written to them
 		rate:  limiter(o.BytesPerSecond),
 	}
 }

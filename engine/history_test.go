@@ -222,12 +222,13 @@ func (h *history) live(steps, most int, write func()) {
 		if h.rng.IntN(4) == 0 && len(h.backups) > 0 { // a snapshot goes, its backup stays
 			delete(h.states, h.backups[h.rng.IntN(len(h.backups))].id)
 		}
-		h.check(most)
+		h.check(3)
 	}
 	h.end()
 }
 
 func TestAnyHistoryOfBytesComesBack(t *testing.T) {
+	t.Parallel()
 	total := map[string]int{}
 	for seed := range 4 {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
@@ -256,6 +257,7 @@ func TestAnyHistoryOfBytesComesBack(t *testing.T) {
 // Layers pile up while those on top are small, and are taken in as the top
 // grows.
 func TestAnyHistoryOfLayersComesBack(t *testing.T) {
+	t.Parallel()
 	h := newHistory(newRig(t, Options{}, true)) // with packs so large that hardly any is thinned out
 	v := &stampedState{r: h.rig, stamps: make([]uint32, 4800), bytes: 4800*unitBytes - 5}
 	h.now = v.write(4800)

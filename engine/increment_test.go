@@ -17,6 +17,7 @@ func young(data, base []byte) *changeSource {
 }
 
 func TestAnIncrementStoresWhatChanged(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, Options{}, true)
 	old := r.random(400*unitBytes + 100)
 	parent := r.backup(newSource(old))
@@ -71,6 +72,7 @@ func TestAnIncrementOfALargeVolumeIsSmall(t *testing.T) {
 
 // What was data and is a hole comes back as zeros, however much it is.
 func TestALargeHoleHidesWhatWasThere(t *testing.T) {
+	t.Parallel()
 	h := newHistory(newRig(t, Options{}, false))
 	full := (&stampedState{r: h.rig, stamps: make([]uint32, 3*goneBatch), bytes: 3 * goneBatch * unitBytes}).write(3 * goneBatch)
 	h.now = full

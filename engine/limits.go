@@ -63,13 +63,10 @@ func (b *buffers) get(ctx context.Context) ([]byte, error) {
 }
 
 // put gives a buffer back.
-func (b *buffers) put(buf []byte) { b.give(buf, true) }
-
-// give gives a buffer back, and says whether it is worth keeping.
-func (b *buffers) give(buf []byte, keep bool) {
+func (b *buffers) put(buf []byte) {
 	b.mu.Lock()
 	b.lent--
-	kept := keep && len(b.free) < b.keep
+	kept := len(b.free) < b.keep
 	if kept {
 		b.free = append(b.free, buf[:b.size])
 	}

@@ -222,9 +222,7 @@ func (p *packer) closeLocked() {
 }
 
 func (p *packer) free(o *openPack) {
-	// With many jobs packs are small, and a buffer that once held a large one
-	// is more memory than the budget knows of.
-	p.e.rooms.give(o.buf, p.target() == int64(p.e.opts.PackBytes))
+	p.e.rooms.put(o.buf)
 	p.e.packs.Release(o.granted)
 }
 

@@ -10,6 +10,7 @@ import (
 )
 
 func TestEveryVolumeComesBack(t *testing.T) {
+	t.Parallel()
 	for _, keyed := range []bool{false, true} {
 		for _, unit := range []int{64 * kib, 256 * kib, 4 * mib} {
 			t.Run(fmt.Sprintf("keyed=%v/chunk=%d", keyed, unit), func(t *testing.T) {
