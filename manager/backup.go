@@ -118,7 +118,7 @@ func (t *task) store(ctx context.Context, vols drivers.Volumes, source drivers.S
 		if err := t.noteDamaged(ctx, from.backup, why); err != nil {
 			return none, err
 		}
-		return none, &again{cause: err, after: t.RetryDelay}
+		return none, &again{cause: err, after: t.RetryDelay, free: true} // it ends: there is one parent less each time
 	}
 	if err == nil {
 		t.log.InfoContext(ctx, "backup stored", "mode", result.Mode, "read", result.ReadBytes, "stored", result.StoredBytes)

@@ -121,8 +121,8 @@ func TestABackupSurvivesTheDeathOfItsManagerAtAnyStep(t *testing.T) {
 		"at the first object": func(h *harness.Harness, now func()) { h.Stores.On(drivertest.OpPut, "pack").Run(now) },
 		"in the middle":       func(h *harness.Harness, now func()) { h.Stores.On(drivertest.OpPut, "pack").Skip(2).Run(now) },
 		"before the proof":    func(h *harness.Harness, now func()) { h.Disks.On(drivertest.OpCheckSnapshot, "").Run(now) },
-		"before the root": func(h *harness.Harness, now func()) { h.Stores.On(drivertest.OpPut, "root").Run(now) },
-		"after the root":  func(h *harness.Harness, now func()) { h.Disks.On(drivertest.OpRemoveSnapshot, "").Run(now) },
+		"before the root":     func(h *harness.Harness, now func()) { h.Stores.On(drivertest.OpPut, "root").Run(now) },
+		"after the root":      func(h *harness.Harness, now func()) { h.Disks.On(drivertest.OpRemoveSnapshot, "").Run(now) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			h := harness.New(t)

@@ -38,6 +38,11 @@ func (t *task) parent(ctx context.Context, store drivers.Store) (*parent, error)
 			return nil, err
 		}
 		root, damage, err := t.sound(ctx, store, b)
+		if stowage.CodeOf(err) == stowage.Forbidden {
+			// Whoever has no key to it any more can still begin anew.
+			t.log.WarnContext(ctx, "the parent cannot be opened, a full backup is made", "parent", b.ID, "error", err)
+			return nil, nil
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -78,9 +83,18 @@ func (t *task) sound(ctx context.Context, store drivers.Store, b stowage.Backup)
 	return root, engine.Describe(found), nil
 }
 
+// noteDamaged notes that a backup cannot be restored, unless it is being
+// deleted: then its objects go one by one.
 func (t *task) noteDamaged(ctx context.Context, b stowage.Backup, damage string) error {
+	now, err := t.DB.Backup(ctx, db.Scope{}, b.ID)
+	if stowage.CodeOf(err) == stowage.NotFound || err == nil && now.Status == stowage.BackupDeleting {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
 	t.log.ErrorContext(ctx, "a backup is damaged", "damaged", b.ID, "uuid", b.UUID, "damage", damage)
-	err := t.DB.NoteVerified(ctx, b.ID, damage, t.Now())
+	err = t.DB.NoteVerified(ctx, b.ID, damage, t.Now())
 	if stowage.CodeOf(err) == stowage.NotFound {
 		return nil // gone meanwhile
 	}

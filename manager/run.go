@@ -231,8 +231,11 @@ func (t *task) fail(ctx context.Context, err error) {
 		return
 	}
 	t.job.State = stowage.JobFailed
-	if t.job.Kind == stowage.JobBackup {
+	switch t.job.Kind {
+	case stowage.JobBackup:
 		t.undoBackup(ctx)
+	case stowage.JobVerify:
+		t.verifyFailed(ctx)
 	}
 	t.tidy(ctx, t.job)
 }

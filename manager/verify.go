@@ -22,17 +22,39 @@ func (t *task) doVerify(ctx context.Context) error {
 	if err != nil {
 		return transient(err)
 	}
-	for _, d := range found {
-		t.log.ErrorContext(ctx, "an object of the backup is damaged", "object", d.Name, "damage", d.Why)
-	}
-	err = t.DB.NoteVerified(ctx, t.backup.ID, engine.Describe(found), t.Now())
-	if err != nil && stowage.CodeOf(err) != stowage.NotFound { // deleted meanwhile
+	if err := t.noteVerified(ctx, found); err != nil {
 		return transient(err)
 	}
 	if !t.end(ctx, db.JobEnd{State: stowage.JobFinished, Now: t.Now()}, nil) {
 		return errLost
 	}
 	return nil
+}
+
+func (t *task) noteVerified(ctx context.Context, found []engine.Damage) error {
+	if len(found) > 0 {
+		for _, d := range found {
+			t.log.WarnContext(ctx, "an object is not what was stored", "object", d.Name, "damage", d.Why)
+		}
+		return t.noteDamaged(ctx, t.backup, engine.Describe(found))
+	}
+	err := t.DB.NoteVerified(ctx, t.backup.ID, "", t.Now())
+	if stowage.CodeOf(err) == stowage.NotFound {
+		return nil // deleted meanwhile
+	}
+	return err
+}
+
+// verifyFailed lets the others have their turn: one that cannot be looked at
+// would be the first to be looked at for ever. What is known of it stays.
+func (t *task) verifyFailed(ctx context.Context) {
+	now, err := t.DB.Backup(ctx, db.Scope{}, t.backup.ID)
+	if err == nil {
+		err = t.DB.NoteVerified(ctx, now.ID, now.Damaged, t.Now())
+	}
+	if err != nil && stowage.CodeOf(err) != stowage.NotFound {
+		t.log.WarnContext(ctx, "the failed verification is not noted", "error", err)
+	}
 }
 
 // scrubAtOnce is how many verifications one look asks for: they must not fill
