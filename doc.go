@@ -9,7 +9,7 @@
 //   - An Extent is a run of bytes of a volume that holds data or is a hole.
 //   - A Backup is one restorable point in time of a volume, kept as objects in
 //     one container of the tenant's object store account.
-//   - A Job is one piece of manager work: make, restore or delete a backup.
+//   - A Job is one piece of manager work: make, restore, verify or delete a backup.
 //     Whoever holds its lease may work on it; its fencing token tells the
 //     database which holder is the last one.
 //   - An Error carries a Code that survives the way from a driver to the HTTP

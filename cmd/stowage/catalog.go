@@ -71,9 +71,6 @@ type scan struct {
 const row = "%-20s  %-36s  %-36s  %8s  %-11s  %-6s  %-8s  %s\n"
 
 func (s *scan) run(ctx context.Context, volume string) error {
-	if !s.json {
-		fmt.Fprintf(s.out, row, "SNAPSHOT", "BACKUP", "VOLUME", "GIB", "KIND", "SEALED", "STATE", "NAME")
-	}
 	err := s.Scan(ctx, volume, func(e catalog.Entry) error {
 		var damages []engine.Damage
 		if s.verify != "" && e.Good() {
@@ -116,6 +113,9 @@ func (s *scan) look(ctx context.Context, e *catalog.Entry) ([]engine.Damage, err
 }
 
 func (s *scan) tell(e catalog.Entry, damages []engine.Damage) {
+	if s.all == 1 {
+		fmt.Fprintf(s.out, row, "SNAPSHOT", "BACKUP", "VOLUME", "GIB", "KIND", "SEALED", "STATE", "NAME")
+	}
 	at, gib, kind, sealed, name := "-", "-", "-", "-", ""
 	if e.VolumeBytes > 0 || e.Good() {
 		at, gib = e.SnapshotAt.UTC().Format(time.RFC3339), fmt.Sprint(stowage.SizeGiB(e.VolumeBytes))
@@ -187,7 +187,10 @@ func importCommand() *cobra.Command {
 		Long: `Writes every backup in the container, or one, into the database as an available
 one, so that its project sees it and restores it as before. All its objects are
 looked at first: a damaged one is refused. What is in the database already is
-left as it is, so this can be run again.`,
+left as it is, so this can be run again.
+
+Backups share objects, and a delete removes what no backup in the database needs.
+So import all of a container before anybody can delete one of its backups.`,
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
 			defer func() { err = safe(err) }()
 			id, err := parseBackup(backup)
