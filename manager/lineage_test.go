@@ -155,11 +155,11 @@ func garbage(t *testing.T, h *harness.Harness) []db.Garbage {
 	return list
 }
 
-// later lets a day pass, so that what was left is swept for the last time. A
-// manager must be running.
-func later(t *testing.T, h *harness.Harness) {
+// step puts the clock forward, and waits until the API believes in a manager
+// again.
+func step(t *testing.T, h *harness.Harness, d time.Duration) {
 	t.Helper()
-	h.Clock.Step(25 * time.Hour)
+	h.Clock.Step(d)
 	h.Until("a manager has reported itself again", func() bool {
 		list, err := h.DB.Services(context.Background())
 		if err != nil {
@@ -167,6 +167,13 @@ func later(t *testing.T, h *harness.Harness) {
 		}
 		return slices.ContainsFunc(list, func(s stowage.Service) bool { return h.Clock.Now().Sub(s.LastSeen) < time.Minute })
 	})
+}
+
+// later lets a day pass, so that what was left is swept for the last time. A
+// manager must be running.
+func later(t *testing.T, h *harness.Harness) {
+	t.Helper()
+	step(t, h, 25*time.Hour)
 	h.Until("nothing is left to be deleted", func() bool { return len(garbage(t, h)) == 0 })
 }
 

@@ -14,6 +14,7 @@ import (
 	"github.com/stowage/stowage/drivers"
 	"github.com/stowage/stowage/drivers/drivertest"
 	"github.com/stowage/stowage/internal/harness"
+	"github.com/stowage/stowage/manager"
 )
 
 const size = 3_000_000
@@ -153,12 +154,15 @@ func TestABackupSurvivesTheDeathOfItsManagerAtAnyStep(t *testing.T) {
 // deadly starts a manager that dies when the fault comes: the goroutine that
 // meets it never goes on, and the manager's lease is never renewed again. The
 // channel is closed when that has happened.
-func deadly(t *testing.T, h *harness.Harness, die func(h *harness.Harness, now func())) <-chan struct{} {
+func deadly(t *testing.T, h *harness.Harness, die func(h *harness.Harness, now func()), change ...func(*manager.Manager)) <-chan struct{} {
 	t.Helper()
 	dead, buried := make(chan struct{}), make(chan struct{})
 	m := h.Manager("m1")
 	ctx, cancel := context.WithCancel(context.Background())
 	m.GraceTime = time.Hour
+	for _, fn := range change {
+		fn(m)
+	}
 	m.Now = time.Now // what it renews is not worth anything once the clock is stepped
 	die(h, func() {
 		close(dead)

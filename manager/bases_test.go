@@ -1,0 +1,312 @@
+package manager_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stowage/stowage"
+	"github.com/stowage/stowage/drivers"
+	"github.com/stowage/stowage/drivers/drivertest"
+	"github.com/stowage/stowage/drivers/file"
+	"github.com/stowage/stowage/internal/harness"
+	"github.com/stowage/stowage/manager"
+)
+
+// keeping is the file driver as one that keeps snapshots and tells what
+// changed since, by comparing.
+type keeping struct {
+	drivers.Volumes
+	dir  string // of the snapshots
+	then func() // runs when one has been kept
+}
+
+func (k *keeping) KeepSnapshot(ctx context.Context, snap stowage.Snapshot, name string) (stowage.Snapshot, error) {
+	kept := snap
+	kept.Name = name
+	if k.CheckSnapshot(ctx, kept) == nil {
+		return kept, nil
+	}
+	if err := k.CheckSnapshot(ctx, snap); err != nil {
+		return snap, err
+	}
+	path := func(s stowage.Snapshot) string { return filepath.Join(k.dir, s.Volume.Name+"@"+s.Name) }
+	defer k.then()
+	return kept, os.Rename(path(snap), path(kept))
+}
+
+func (k *keeping) OpenSnapshot(ctx context.Context, snap stowage.Snapshot) (drivers.Source, error) {
+	s, err := k.Volumes.OpenSnapshot(ctx, snap)
+	if err != nil {
+		return nil, err
+	}
+	return &comparing{s, k}, nil
+}
+
+type comparing struct {
+	drivers.Source
+	volumes *keeping
+}
+
+func (c *comparing) Changed(ctx context.Context, base stowage.Snapshot, offset, length int64, fn func(stowage.Extent) error) error {
+	old, err := c.volumes.Volumes.OpenSnapshot(ctx, base)
+	if err != nil {
+		return err
+	}
+	defer old.Close()
+	const block = 4096
+	for at := offset; at < offset+length; at += block {
+		n := min(block, offset+length-at)
+		was, is := make([]byte, n), make([]byte, n)
+		for source, buf := range map[drivers.Source][]byte{old: was, c.Source: is} {
+			if _, err := source.ReadAt(buf, at); err != nil && !errors.Is(err, io.EOF) {
+				return err
+			}
+		}
+		if !bytes.Equal(was, is) {
+			if err := fn(stowage.Extent{Offset: at, Length: n}); err != nil {
+				return err
+			}
+		}
+	}
+	return c.volumes.CheckSnapshot(ctx, base)
+}
+
+// keeps lets a manager keep snapshots.
+func keeps(h *harness.Harness, m *manager.Manager) *manager.Manager {
+	return keepsThen(h, m, func() {})
+}
+
+func keepsThen(h *harness.Harness, m *manager.Manager, then func()) *manager.Manager {
+	m.Backends[0].Open = func(context.Context) (drivers.Volumes, error) {
+		dir := filepath.Join(h.Dir, "volumes")
+		v, err := file.Open(file.Options{Key: harness.Backend, Dir: dir})
+		return drivertest.FaultyVolumes(&keeping{v, filepath.Join(dir, ".snapshots"), then}, h.Disks), err
+	}
+	return m
+}
+
+// kept waits until the backup's snapshot is the only one there is, and the
+// base of its volume; without a backup, until there is none.
+func kept(t *testing.T, h *harness.Harness, volume string, p *point) {
+	t.Helper()
+	var why string
+	defer func() {
+		if t.Failed() {
+			t.Log(why)
+		}
+	}()
+	h.Until("the right snapshot is kept", func() bool {
+		left := h.Snapshots()
+		base, err := h.DB.Base(context.Background(), harness.Backend, volume)
+		unneeded, other := h.DB.UnneededBases(context.Background(), []string{harness.Backend}, 10)
+		if other != nil {
+			t.Fatal(other)
+		}
+		why = fmt.Sprintf("snapshots %v, base %+v, %v, unneeded %+v", left, base, err, unneeded)
+		if p == nil {
+			return len(left) == 0 && stowage.CodeOf(err) == stowage.NotFound && len(unneeded) == 0
+		}
+		name := fmt.Sprintf("backup.%s.snap.%d", p.row.UUID, p.row.SnapshotAt.Unix())
+		return len(left) == 1 && strings.HasSuffix(left[0], "@"+name) && err == nil && len(unneeded) == 0 &&
+			base.BackupID == p.row.ID && base.BackupUUID == p.row.UUID && base.Snapshot.Name == name
+	})
+	h.Until("the volume is free", func() bool { return h.VolumeStatus(volume) == stowage.VolumeAvailable })
+}
+
+// modes counts the backups that were made so, as the log tells.
+func modes(h *harness.Harness) map[string]int {
+	h.LogMu.Lock()
+	defer h.LogMu.Unlock()
+	n := map[string]int{}
+	for line := range strings.Lines(h.Log.String()) {
+		if _, rest, ok := strings.Cut(line, `msg="backup stored"`); ok {
+			_, mode, _ := strings.Cut(rest, " mode=")
+			mode, _, _ = strings.Cut(mode, " ")
+			n[mode]++
+		}
+	}
+	return n
+}
+
+func wantModes(t *testing.T, h *harness.Harness, full, changed, compared int) {
+	t.Helper()
+	if got := modes(h); got["full"] != full || got["changed"] != changed || got["compared"] != compared {
+		t.Errorf("the backups were %v, want %d full, %d changed and %d compared", got, full, changed, compared)
+	}
+}
+
+func TestTheLastSnapshotStaysForTheNextBackup(t *testing.T) {
+	h := harness.New(t)
+	h.Start(keeps(h, h.Manager("m1")))
+	h.Volume("9", size)
+	first := backup(t, h, "9")
+	kept(t, h, "9", &first)
+	change(t, h, "9", "changed", 3, 17)
+	second := backup(t, h, "9")
+	kept(t, h, "9", &second)
+	wantModes(t, h, 1, 1, 0)
+	if !h.LogContains("mode=changed read=131072 ") {
+		t.Error("more was read than two chunks")
+	}
+	back(t, h, first, second)
+
+	gone(t, h, first) // not the one that is needed
+	kept(t, h, "9", &second)
+	change(t, h, "9", "changed again", 4)
+	third := backup(t, h, "9")
+	kept(t, h, "9", &third)
+	wantModes(t, h, 1, 2, 0)
+	back(t, h, second, third)
+	gone(t, h, third)
+	kept(t, h, "9", nil)
+
+	// Without the snapshot of the newest that is left, everything is compared.
+	change(t, h, "9", "and again", 5)
+	fourth := backup(t, h, "9")
+	kept(t, h, "9", &fourth)
+	wantModes(t, h, 1, 2, 1)
+	back(t, h, second, fourth)
+	gone(t, h, second, fourth)
+	kept(t, h, "9", nil)
+	nothing(t, h)
+}
+
+func TestAManagerThatKeepsNoBases(t *testing.T) {
+	h := harness.New(t)
+	stop := h.Start(keeps(h, h.Manager("m1")))
+	h.Volume("9", size)
+	first := backup(t, h, "9")
+	kept(t, h, "9", &first)
+	stop()
+	m := keeps(h, h.Manager("m1"))
+	m.KeepBases = false
+	h.Start(m)
+	change(t, h, "9", "changed", 3)
+	second := backup(t, h, "9")
+	kept(t, h, "9", &first) // it is still what the first was made of
+	wantModes(t, h, 1, 1, 0)
+	back(t, h, first, second)
+	gone(t, h, first)
+	kept(t, h, "9", nil)
+	gone(t, h, second)
+	nothing(t, h)
+}
+
+func TestABaseThatIsGoneCostsOnlyTime(t *testing.T) {
+	for name, lose := range map[string]func(t *testing.T, h *harness.Harness){
+		"removed before": func(t *testing.T, h *harness.Harness) { removeSnapshots(t, h) },
+		"removed while it is asked": func(t *testing.T, h *harness.Harness) {
+			h.Disks.On(drivertest.OpChanged, "").Run(func() { removeSnapshots(t, h) })
+		},
+		"gone in the end": func(t *testing.T, h *harness.Harness) {
+			h.Disks.On(drivertest.OpChanged, "").After(stowage.Errorf(stowage.NotFound, "It is gone."))
+		},
+		"another of the name": func(t *testing.T, h *harness.Harness) {
+			for _, dir := range h.Snapshots() {
+				file, err := filepath.Glob(filepath.Join(dir, "*.raw"))
+				if err == nil {
+					err = os.Rename(file[0], filepath.Join(dir, "other.raw"))
+				}
+				if err != nil {
+					t.Error(err)
+				}
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := harness.New(t)
+			h.Start(keeps(h, h.Manager("m1")))
+			h.Volume("9", size)
+			first := backup(t, h, "9")
+			kept(t, h, "9", &first)
+			lose(t, h)
+			change(t, h, "9", "changed", 3)
+			second := backup(t, h, "9")
+			wantModes(t, h, 1, 0, 1)
+			if !second.row.Incremental {
+				t.Error("it is no increment")
+			}
+			if name == "another of the name" {
+				return // that one is nobody's, and stays
+			}
+			kept(t, h, "9", &second)
+			back(t, h, first, second)
+			gone(t, h, first, second)
+			kept(t, h, "9", nil)
+			nothing(t, h)
+		})
+	}
+}
+
+// removeSnapshots is what somebody does by hand.
+func removeSnapshots(t *testing.T, h *harness.Harness) {
+	t.Helper()
+	for _, dir := range h.Snapshots() {
+		if strings.Contains(dir, "@backup.") {
+			if err := os.RemoveAll(dir); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+}
+
+func TestAStorageThatCannotTellForNowIsAskedAgain(t *testing.T) {
+	h := harness.New(t)
+	h.Start(keeps(h, h.Manager("m1")))
+	h.Volume("9", size)
+	first := backup(t, h, "9")
+	kept(t, h, "9", &first)
+	change(t, h, "9", "changed", 3)
+	h.Disks.On(drivertest.OpChanged, "").Before(stowage.Errorf(stowage.Unavailable, "Not now."))
+	second := backup(t, h, "9")
+	kept(t, h, "9", &second)
+	wantModes(t, h, 1, 1, 0)
+	back(t, h, first, second)
+}
+
+// The manager dies while it keeps a snapshot, or while it removes the one that
+// was replaced.
+func TestBasesSurviveTheDeathOfTheirManager(t *testing.T) {
+	for name, die := range map[string]func(h *harness.Harness, now func()){
+		"before it is kept":     func(h *harness.Harness, now func()) { h.Disks.On(drivertest.OpKeepSnapshot, "").Run(now) },
+		"before the old one":    func(h *harness.Harness, now func()) { h.Disks.On(drivertest.OpRemoveSnapshot, "backup.").Run(now) },
+		"while it asks":         func(h *harness.Harness, now func()) { h.Disks.On(drivertest.OpChanged, "").Run(now) },
+		"kept, and not yet set": nil,
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := harness.New(t)
+			h.Volume("9", size)
+			stop := h.Start(keeps(h, h.Manager("m0")))
+			first := backup(t, h, "9")
+			kept(t, h, "9", &first)
+			stop()
+			change(t, h, "9", "changed", 3, 17)
+			want := h.Bytes("9")
+			then := func() {}
+			if die == nil {
+				die = func(_ *harness.Harness, now func()) { then = now }
+			}
+			dead := deadly(t, h, die, func(m *manager.Manager) { keepsThen(h, m, func() { then() }) })
+			id := h.Create("9")
+			<-dead
+			h.Clock.Step(2 * time.Minute)
+			h.Start(keeps(h, h.Manager("m2")))
+			second := backed(t, h, id, want)
+			kept(t, h, "9", &second)
+			wantModes(t, h, 1, 1, 0)
+			back(t, h, first, second)
+			gone(t, h, second, first)
+			kept(t, h, "9", nil)
+			later(t, h)
+			nothing(t, h)
+		})
+	}
+}
