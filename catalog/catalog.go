@@ -15,12 +15,10 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/google/uuid"
 
@@ -40,41 +38,6 @@ type Catalog struct {
 	// Unsealed lets Import take what is not sealed, too.
 	Unsealed bool
 }
-
-// State is what is known of a backup.
-type State string
-
-// The states of a backup in a container.
-const (
-	Readable State = "readable" // its root is; the rest was not looked at
-	Sound    State = "sound"    // verified, and nothing is wrong
-	Damaged  State = "damaged"  // it is not what was stored
-	Locked   State = "locked"   // it is sealed, and the key is not here
-	Unknown  State = "unknown"  // it could not be found out
-)
-
-// Entry is a backup that was found.
-type Entry struct {
-	manifest.Attempt
-	VolumeID string
-	Root     string // the name of its root
-	Digest   string // SHA-256 of the root in hex; empty: it was not read
-	State    State
-	Why      string // of a state that is not good
-
-	// Of the root, if it is readable.
-	Sealed                bool
-	Incremental           bool
-	VolumeBytes           int64
-	StoredBytes           int64 // what the backup added to the container
-	Objects               int64 // that a restore reads, the root included
-	Name, Description     string
-	VolumeName            string
-	SnapshotAt, CreatedAt time.Time
-}
-
-// Good tells that nothing is known to be wrong with the backup.
-func (e Entry) Good() bool { return e.State == Readable || e.State == Sound }
 
 // maxRoots bounds what is kept of a listing.
 const maxRoots = 100_000
@@ -274,59 +237,6 @@ func (c *Catalog) digest(ctx context.Context, name string) (string, int64, error
 	return hex.EncodeToString(h.Sum(nil)), info.Bytes, nil
 }
 
-// blame notes why a root could not be read.
-func (e *Entry) blame(err error) {
-	_, locked := errors.AsType[*noKey](err)
-	why, bad := engine.DamageOf(err)
-	switch {
-	case locked:
-		e.State, e.Why = Locked, stowage.MessageOf(err)
-	case stowage.Is(err, stowage.NotFound):
-		e.State, e.Why = Unknown, "the listing has it, and the store does not: it was deleted of late, or lost"
-	case bad:
-		e.State, e.Why = Damaged, why
-	default:
-		e.State, e.Why = Unknown, err.Error()
-	}
-}
-
-// tell notes what a root says. It may say much; what is kept is bounded.
-func (e *Entry) tell(root *engine.Opened) {
-	i := root.Info
-	e.State, e.Sealed = Readable, root.Key != nil
-	e.Incremental, e.VolumeBytes = i.Incremental, i.VolumeBytes
-	e.Name, e.Description, e.VolumeName = clip(i.Name, maxText), clip(i.Description, maxText), clip(i.Volume.Name, maxText)
-	e.SnapshotAt, e.CreatedAt = i.SnapshotAt, i.CreatedAt
-	e.Objects = int64(root.Objects().Len()) + 1
-	for _, p := range root.Packs {
-		if p.Backup == e.Backup {
-			e.StoredBytes += p.Bytes
-		}
-	}
-	for _, l := range root.Layers {
-		for _, o := range l {
-			if o.Backup == e.Backup {
-				e.StoredBytes += o.Bytes
-			}
-		}
-	}
-}
-
-// maxText is how many characters of names and descriptions are kept, as in the
-// database.
-const maxText = 255
-
-// clip gives the first n characters, in memory of their own.
-func clip(s string, n int) string {
-	for i := range s {
-		if n--; n < 0 {
-			s = s[:i]
-			break
-		}
-	}
-	return strings.Clone(s)
-}
-
 // Verify looks whether a backup can be restored; deep reads every byte of it.
 // Any state but Sound comes with the reason. An error says that the context is
 // over. progress may be nil.
@@ -350,28 +260,3 @@ func (c *Catalog) Restore(ctx context.Context, e Entry, target drivers.Target, p
 		Store: c.Store, Root: e.Root, Digest: e.Digest, Keys: c.keys(), Target: target, Progress: progress,
 	})
 }
-
-func (c *Catalog) keys() engine.Keyring { return ring{c.Master, c.Project} }
-
-// ring opens the keys that stand in roots.
-type ring struct {
-	master  *seal.Master
-	project string
-}
-
-func (r ring) Key(_ context.Context, id seal.KeyID, wrapped []byte) (seal.Key, error) {
-	if r.master == nil {
-		return seal.Key{}, &noKey{stowage.Errorf(stowage.Forbidden, "it is sealed, and there is no master key")}
-	}
-	key, err := r.master.Unwrap(id, wrapped, r.project)
-	if stowage.CodeOf(err) == stowage.Forbidden {
-		return key, &noKey{err}
-	}
-	return key, err
-}
-
-// noKey tells a key that is not here from an object that may not be read.
-type noKey struct{ cause error }
-
-func (n *noKey) Error() string { return n.cause.Error() }
-func (n *noKey) Unwrap() error { return n.cause }

@@ -268,7 +268,7 @@ func importAll(ctx context.Context, c *catalog.Catalog, d *db.DB, volume string,
 	}
 	fmt.Printf("%d imported, %d there already, %d refused.\n", added, there, refused)
 	if refused > 0 {
-		return fmt.Errorf("%d backups were not imported", refused)
+		return fmt.Errorf("%d backups were not imported: deleting others of their volumes takes what they share with those", refused)
 	}
 	return nil
 }

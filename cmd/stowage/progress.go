@@ -43,5 +43,5 @@ func progressLine(done, all int64, took time.Duration) string {
 	done = min(done, all)
 	speed := float64(done) / took.Seconds()
 	left := time.Duration(float64(all-done) / speed * float64(time.Second)).Round(time.Second)
-	return fmt.Sprintf("%2d %%  %.1f MiB/s  %s left", done*100/all, speed/(1<<20), left)
+	return fmt.Sprintf("%2d %%  %.1f MiB/s  %s left", min(done*100/all, 99), speed/(1<<20), left)
 }
