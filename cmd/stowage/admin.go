@@ -137,6 +137,10 @@ func configCommand() *cobra.Command {
 			for _, w := range c.Warnings {
 				fmt.Println("warning:", w)
 			}
+			// It need not be here, or not be ours to read, where no manager runs.
+			if _, err := managersMaster(c); err != nil && len(c.Backends) > 0 {
+				fmt.Printf("warning: a manager would not start here: %v\n", err)
+			}
 			fmt.Printf("Read %s. Nothing is wrong.\n", strings.Join(c.Files, ", "))
 			return nil
 		},

@@ -15,6 +15,7 @@ import (
 
 	"github.com/stowage/stowage/engine"
 	"github.com/stowage/stowage/engine/chunk"
+	"github.com/stowage/stowage/engine/seal"
 	"github.com/stowage/stowage/internal/config"
 	"github.com/stowage/stowage/manager"
 )
@@ -57,12 +58,9 @@ func runManager(ctx context.Context, c *config.Config) (err error) {
 			return fmt.Errorf("[%s] rbd_ceph_conf: %w", b.Name, err)
 		}
 	}
-	master, err := loadMaster(c.Encryption.MasterKeyFile)
-	if err == nil && master == nil && c.Encryption.Enabled {
-		err = fmt.Errorf("there is no %s: make it with 'stowage keys create'", c.Encryption.MasterKeyFile)
-	}
+	master, err := managersMaster(c)
 	if err != nil {
-		return fmt.Errorf("[encryption] master_key_file: %w", err)
+		return err
 	}
 	hash, err := chunk.ParseAlgorithm(c.Engine.ChunkHash)
 	if err != nil {
@@ -95,6 +93,18 @@ func runManager(ctx context.Context, c *config.Config) (err error) {
 		MaxJobs: d.MaxJobs, MaxAttempts: d.MaxAttempts, Lease: d.LeaseTime, ReportInterval: d.ReportInterval,
 		SweepInterval: d.SweepInterval, QueueTimeout: d.QueueTimeout, GraceTime: grace(c),
 	}).Run(ctx)
+}
+
+// managersMaster reads the master keys; without them nothing can be sealed.
+func managersMaster(c *config.Config) (*seal.Master, error) {
+	master, err := loadMaster(c.Encryption.MasterKeyFile)
+	if err == nil && master == nil && c.Encryption.Enabled {
+		err = fmt.Errorf("there is no %s: make it with 'stowage keys create'", c.Encryption.MasterKeyFile)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("[encryption] master_key_file: %w", err)
+	}
+	return master, nil
 }
 
 func engineOptions(e config.Engine, hash chunk.Algorithm) engine.Options {
