@@ -143,14 +143,15 @@ func (t *task) release(ctx context.Context) error {
 // plans is how often a change of a lineage that moved on is planned anew.
 const plans = 20
 
-// emptyOut deletes what the task's backup left, as far as it is time.
+// emptyOut deletes what the task's backup left, but for the sweep of a day
+// later. What a sweep has taken on meanwhile is not waited for: it may have died.
 func (t *task) emptyOut(ctx context.Context) error {
 	list, err := t.DB.GarbageOf(ctx, t.backup.ID)
 	if err != nil {
 		return err
 	}
 	for _, g := range list {
-		if g.ReadyAt.After(t.Now()) {
+		if g.ReadyAt.After(t.Now().Add(2 * garbageTime)) {
 			continue
 		}
 		if err := t.Manager.remove(ctx, g, t); err != nil {
