@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -112,6 +113,9 @@ func (t *task) store(ctx context.Context, vols drivers.Volumes, source drivers.S
 	if err := t.DB.Note(ctx, t.job, t.Now()); err != nil {
 		return none, err
 	}
+	if err := t.unused(ctx, store, t.job.Params.Prefix); err != nil {
+		return none, err
+	}
 	result, err := t.Engine.Backup(ctx, in)
 	if why, bad := engine.DamageOf(err); bad && from != nil {
 		// What was read of the parent is not what it was: begin from another.
@@ -124,6 +128,18 @@ func (t *task) store(ctx context.Context, vols drivers.Volumes, source drivers.S
 		t.log.InfoContext(ctx, "backup stored", "mode", result.Mode, "read", result.ReadBytes, "stored", result.StoredBytes)
 	}
 	return result, err
+}
+
+// unused makes sure that no name of the attempt was ever used. A database that
+// was restored from an old dump may count fences a second time; the next claim
+// has another one.
+func (t *task) unused(ctx context.Context, store drivers.Store, prefix string) error {
+	used := &again{cause: stowage.Errorf(stowage.Unavailable, "There are objects under %s already.", prefix), after: time.Millisecond, free: true}
+	err := store.List(ctx, prefix, func(drivers.ObjectInfo) error { return used })
+	if stowage.CodeOf(err) == stowage.NotFound {
+		return nil
+	}
+	return err
 }
 
 // source opens the snapshot this backup reads: the one an earlier attempt took

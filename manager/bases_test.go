@@ -144,6 +144,7 @@ func wantModes(t *testing.T, h *harness.Harness, full, changed, compared int) {
 }
 
 func TestTheLastSnapshotStaysForTheNextBackup(t *testing.T) {
+	t.Parallel()
 	h := harness.New(t)
 	h.Start(keeps(h, h.Manager("m1")))
 	h.Volume("9", size)
@@ -180,6 +181,7 @@ func TestTheLastSnapshotStaysForTheNextBackup(t *testing.T) {
 }
 
 func TestAManagerThatKeepsNoBases(t *testing.T) {
+	t.Parallel()
 	h := harness.New(t)
 	stop := h.Start(keeps(h, h.Manager("m1")))
 	h.Volume("9", size)
@@ -193,14 +195,49 @@ func TestAManagerThatKeepsNoBases(t *testing.T) {
 	second := backup(t, h, "9")
 	kept(t, h, "9", &first) // it is still what the first was made of
 	wantModes(t, h, 1, 1, 0)
-	back(t, h, first, second)
+	// The third begins from the second, and what is kept is the first's. Where
+	// the volume is again as it was then, that would tell of no change.
+	write(t, h, "9", first.want)
+	third := backup(t, h, "9")
+	wantModes(t, h, 1, 1, 1)
+	back(t, h, first, second, third)
 	gone(t, h, first)
 	kept(t, h, "9", nil)
-	gone(t, h, second)
+	gone(t, h, second, third)
+	nothing(t, h)
+}
+
+// What is kept is the damaged one's, and not of the one that is gone back to.
+func TestABaseOfADamagedBackupIsNotAsked(t *testing.T) {
+	t.Parallel()
+	h := harness.New(t)
+	h.Start(keeps(h, h.Manager("m1")))
+	h.Volume("9", size)
+	first := backup(t, h, "9")
+	kept(t, h, "9", &first)
+	change(t, h, "9", "changed", 3)
+	second := backup(t, h, "9")
+	kept(t, h, "9", &second)
+	if err := h.ObjectStore().Delete(t.Context(), objectOf(t, h, second, "/pack-")); err != nil {
+		t.Fatal(err)
+	}
+	change(t, h, "9", "changed again", 4)
+	third := backup(t, h, "9")
+	kept(t, h, "9", &third)
+	wantModes(t, h, 1, 1, 1)
+	if !third.row.Incremental || row(t, h, second.id).Damaged == "" {
+		t.Errorf("the third is %+v", third.row)
+	}
+	back(t, h, first, third)
+	gone(t, h, second, first)
+	back(t, h, third)
+	gone(t, h, third)
+	kept(t, h, "9", nil)
 	nothing(t, h)
 }
 
 func TestABaseThatIsGoneCostsOnlyTime(t *testing.T) {
+	t.Parallel()
 	for name, lose := range map[string]func(t *testing.T, h *harness.Harness){
 		"removed before": func(t *testing.T, h *harness.Harness) { removeSnapshots(t, h) },
 		"removed while it is asked": func(t *testing.T, h *harness.Harness) {
@@ -222,6 +259,7 @@ func TestABaseThatIsGoneCostsOnlyTime(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			h := harness.New(t)
 			h.Start(keeps(h, h.Manager("m1")))
 			h.Volume("9", size)
@@ -259,6 +297,7 @@ func removeSnapshots(t *testing.T, h *harness.Harness) {
 }
 
 func TestAStorageThatCannotTellForNowIsAskedAgain(t *testing.T) {
+	t.Parallel()
 	h := harness.New(t)
 	h.Start(keeps(h, h.Manager("m1")))
 	h.Volume("9", size)
@@ -275,6 +314,7 @@ func TestAStorageThatCannotTellForNowIsAskedAgain(t *testing.T) {
 // The manager dies while it keeps a snapshot, or while it removes the one that
 // was replaced.
 func TestBasesSurviveTheDeathOfTheirManager(t *testing.T) {
+	t.Parallel()
 	for name, die := range map[string]func(h *harness.Harness, now func()){
 		"before it is kept":     func(h *harness.Harness, now func()) { h.Disks.On(drivertest.OpKeepSnapshot, "").Run(now) },
 		"before the old one":    func(h *harness.Harness, now func()) { h.Disks.On(drivertest.OpRemoveSnapshot, "backup.").Run(now) },
@@ -282,6 +322,7 @@ func TestBasesSurviveTheDeathOfTheirManager(t *testing.T) {
 		"kept, and not yet set": nil,
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			h := harness.New(t)
 			h.Volume("9", size)
 			stop := h.Start(keeps(h, h.Manager("m0")))

@@ -3,12 +3,14 @@ package manager
 import (
 	"context"
 	"fmt"
+	"path"
 	"strings"
 	"time"
 
 	"github.com/stowage/stowage/db"
 	"github.com/stowage/stowage/engine"
 	"github.com/stowage/stowage/engine/manifest"
+	"github.com/stowage/stowage/engine/seal"
 )
 
 const (
@@ -49,11 +51,16 @@ func (m *Manager) remove(ctx context.Context, g db.Garbage, waits *task) error {
 	if err != nil {
 		return err
 	}
+	reached, err := m.reachedBy(ctx, g)
+	if err != nil {
+		return err
+	}
 	if len(g.Objects) > 0 {
 		set := &manifest.Objects{}
 		if err := set.UnmarshalBinary(g.Objects); err != nil {
 			return fmt.Errorf("read garbage %d: %w", g.ID, err)
 		}
+		set.Minus(reached)
 		var progress *engine.Progress
 		if waits != nil {
 			progress = &waits.progress
@@ -66,9 +73,43 @@ func (m *Manager) remove(ctx context.Context, g db.Garbage, waits *task) error {
 		if !strings.HasPrefix(g.Prefix, volumePrefix(g.VolumeID)) || !strings.HasSuffix(g.Prefix, "/") {
 			return fmt.Errorf("garbage %d has the prefix %q: that may not be all ours", g.ID, g.Prefix)
 		}
-		if err := m.Engine.DeletePrefix(ctx, store, g.Prefix, g.Keep); err != nil {
+		attempts := map[manifest.Attempt]bool{}
+		if err := reached.Each(func(_ seal.Kind, p manifest.Place) error {
+			attempts[p.Attempt] = true
+			return nil
+		}); err != nil {
+			return err
+		}
+		needed := func(name string) bool {
+			_, a, ours := manifest.ParseRootName(path.Dir(name) + "/root")
+			return g.Keep != "" && strings.HasPrefix(name, g.Keep) || ours && attempts[a]
+		}
+		if err := m.Engine.DeletePrefix(ctx, store, g.Prefix, needed); err != nil {
 			return err
 		}
 	}
 	return m.DB.GarbageGone(ctx, g.ID)
+}
+
+// reachedBy gives what the known backups of the volume reach, at the moment of
+// deleting: what was garbage once may have become known again, when a database
+// was restored from an old dump and the container imported.
+func (m *Manager) reachedBy(ctx context.Context, g db.Garbage) (*manifest.Objects, error) {
+	l, err := m.DB.Lineage(ctx, g.ProjectID, g.VolumeID, g.Container)
+	if err != nil {
+		return nil, err
+	}
+	list, err := m.DB.Reaches(ctx, &l)
+	if err != nil {
+		return nil, err
+	}
+	all := &manifest.Objects{}
+	for _, one := range list {
+		set := &manifest.Objects{}
+		if err := set.UnmarshalBinary(one.Objects); err != nil {
+			return nil, fmt.Errorf("read what backup %d reaches: %w", one.BackupID, err)
+		}
+		all.Union(set)
+	}
+	return all, nil
 }

@@ -14,6 +14,7 @@ import (
 )
 
 func TestASecondBackupStoresWhatChanged(t *testing.T) {
+	t.Parallel()
 	h := harness.New(t)
 	h.Start(h.Manager("m1"))
 	h.Volume("9", size)
@@ -38,8 +39,10 @@ func TestASecondBackupStoresWhatChanged(t *testing.T) {
 }
 
 func TestBackupsGoInAnyOrder(t *testing.T) {
+	t.Parallel()
 	for _, order := range [][]int{{0, 1, 2}, {2, 1, 0}, {1, 0, 2}, {1, 2, 0}} {
 		t.Run(fmt.Sprint(order), func(t *testing.T) {
+			t.Parallel()
 			h := harness.New(t)
 			h.Start(h.Manager("m1"))
 			h.Volume("9", size)
@@ -66,6 +69,7 @@ func TestBackupsGoInAnyOrder(t *testing.T) {
 }
 
 func TestADamagedParentIsNoted(t *testing.T) {
+	t.Parallel()
 	for name, damage := range map[string]func(t *testing.T, h *harness.Harness, object string) error{
 		"deleted": func(t *testing.T, h *harness.Harness, object string) error {
 			return h.ObjectStore().Delete(t.Context(), object)
@@ -84,6 +88,7 @@ func TestADamagedParentIsNoted(t *testing.T) {
 	} {
 		for _, kind := range []string{"/pack-", "/map-", "/root"} {
 			t.Run(name+kind, func(t *testing.T) {
+				t.Parallel()
 				h := harness.New(t)
 				h.Start(h.Manager("m1"))
 				h.Volume("9", size)
@@ -121,6 +126,7 @@ func TestADamagedParentIsNoted(t *testing.T) {
 
 // What the look at the parent's objects cannot see, the reading of them does.
 func TestAParentThatIsReadWrongIsNoted(t *testing.T) {
+	t.Parallel()
 	h := harness.New(t)
 	h.Start(h.Manager("m1"))
 	h.Volume("9", size)
@@ -145,6 +151,7 @@ func TestAParentThatIsReadWrongIsNoted(t *testing.T) {
 }
 
 func TestAParentGoesWhileItsChildIsMade(t *testing.T) {
+	t.Parallel()
 	h := harness.New(t)
 	h.Start(h.Manager("m1"))
 	h.Volume("9", size)
@@ -173,6 +180,7 @@ func TestAParentGoesWhileItsChildIsMade(t *testing.T) {
 
 // The same, and the child fails: what it held on to goes with it.
 func TestAParentGoesWhileItsChildFails(t *testing.T) {
+	t.Parallel()
 	h := harness.New(t)
 	h.Start(h.Manager("m1"))
 	h.Volume("9", size)
@@ -194,8 +202,10 @@ func TestAParentGoesWhileItsChildFails(t *testing.T) {
 }
 
 func TestTwoBackupsOfAVolumeAtOnce(t *testing.T) {
+	t.Parallel()
 	for name, parents := range map[string]int{"full": 0, "of one parent": 1} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			h := harness.New(t)
 			h.Start(h.Manager("m1"))
 			h.Volume("9", size)
@@ -234,6 +244,7 @@ func TestTwoBackupsOfAVolumeAtOnce(t *testing.T) {
 
 // The manager dies at every outside step of an increment.
 func TestAnIncrementSurvivesTheDeathOfItsManagerAtAnyStep(t *testing.T) {
+	t.Parallel()
 	at := func(op drivertest.Op, name string, skip int) func(*harness.Harness, func()) {
 		return func(h *harness.Harness, now func()) { h.Stores.On(op, name).Skip(skip).Run(now) }
 	}
@@ -251,6 +262,7 @@ func TestAnIncrementSurvivesTheDeathOfItsManagerAtAnyStep(t *testing.T) {
 		"after the root":      func(h *harness.Harness, now func()) { h.Disks.On(drivertest.OpRemoveSnapshot, "").Run(now) },
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			h := harness.New(t)
 			h.Volume("9", size)
 			stop := h.Start(h.Manager("m0"))
@@ -283,12 +295,14 @@ func TestAnIncrementSurvivesTheDeathOfItsManagerAtAnyStep(t *testing.T) {
 
 // The manager dies while it deletes what shares objects with others.
 func TestADeleteOfWhatIsSharedSurvivesTheDeathOfItsManager(t *testing.T) {
+	t.Parallel()
 	for name, die := range map[string]func(h *harness.Harness, now func()){
 		"before the root":    func(h *harness.Harness, now func()) { h.Stores.On(drivertest.OpDelete, "/root").Run(now) },
 		"at the first pack":  func(h *harness.Harness, now func()) { h.Stores.On(drivertest.OpDelete, "/pack-").Run(now) },
 		"at the second pack": func(h *harness.Harness, now func()) { h.Stores.On(drivertest.OpDelete, "/pack-").Skip(1).Run(now) },
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			h := harness.New(t)
 			h.Volume("9", size)
 			stop := h.Start(h.Manager("m0"))
@@ -315,6 +329,7 @@ func TestADeleteOfWhatIsSharedSurvivesTheDeathOfItsManager(t *testing.T) {
 }
 
 func TestAFailedIncrementLeavesNothing(t *testing.T) {
+	t.Parallel()
 	h := harness.New(t)
 	h.Start(h.Manager("m1"))
 	h.Volume("9", size)
@@ -353,6 +368,7 @@ func TestAFailedIncrementLeavesNothing(t *testing.T) {
 
 // A volume that was zeroed, grew and was filled: every point is right.
 func TestAVolumeThatChangesALot(t *testing.T) {
+	t.Parallel()
 	h := harness.New(t)
 	h.Start(h.Manager("m1"))
 	h.Volume("9", size)

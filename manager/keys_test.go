@@ -36,8 +36,10 @@ func shows(t *testing.T, h *harness.Harness, plain []byte) bool {
 }
 
 func TestOnlyWhatIsNotSealedCanBeReadInTheContainer(t *testing.T) {
+	t.Parallel()
 	for name, sealed := range map[string]bool{"sealed": true, "not sealed": false} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			h := harness.New(t)
 			master := h.Master
 			if !sealed {
@@ -69,6 +71,7 @@ func TestOnlyWhatIsNotSealedCanBeReadInTheContainer(t *testing.T) {
 }
 
 func TestWithoutTheMasterKeyARestoreSaysSo(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		master *seal.Master
 		says   string
@@ -77,6 +80,7 @@ func TestWithoutTheMasterKeyARestoreSaysSo(t *testing.T) {
 		"another": {parse(t, seal.NewMaster()), "master key"},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			h := harness.New(t)
 			stop := h.Start(h.Manager("m1"))
 			h.Volume("9", size)
@@ -117,6 +121,7 @@ func TestWithoutTheMasterKeyARestoreSaysSo(t *testing.T) {
 }
 
 func TestAMasterKeyIsRotated(t *testing.T) {
+	t.Parallel()
 	h := harness.New(t)
 	old, young := seal.NewMaster(), seal.NewMaster()
 	h.Volume("9", size)
@@ -134,6 +139,7 @@ func TestAMasterKeyIsRotated(t *testing.T) {
 }
 
 func TestProjectsHaveKeysOfTheirOwn(t *testing.T) {
+	t.Parallel()
 	h := harness.New(t)
 	keys := &manager.Keys{DB: h.DB, Master: h.Master, Seal: true, Now: h.Clock.Now}
 	made := map[seal.Secret]bool{}

@@ -69,8 +69,10 @@ func objectOf(t *testing.T, h *harness.Harness, p point, text string) (name stri
 }
 
 func TestDamageIsFoundAndForgotten(t *testing.T) {
+	t.Parallel()
 	for _, kind := range []string{"/pack-", "/map-", "/root"} {
 		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
 			h := harness.New(t)
 			h.Start(verifier(h, false))
 			h.Volume("9", size)
@@ -122,9 +124,11 @@ func (b blindStores) Open(ctx context.Context, project, container string) (drive
 }
 
 func TestABitThatFlippedIsFoundByReading(t *testing.T) {
+	t.Parallel()
 	for name, deep := range map[string]bool{"by its length": false, "by reading": true} {
 		for _, kind := range []string{"/pack-", "/map-"} {
 			t.Run(name+kind, func(t *testing.T) {
+				t.Parallel()
 				h := harness.New(t)
 				m := verifier(h, deep)
 				m.Stores = blindStores{m.Stores}
@@ -161,6 +165,7 @@ func TestABitThatFlippedIsFoundByReading(t *testing.T) {
 
 // Backups that cannot be looked at do not keep the others from their turn.
 func TestAVerificationThatFailsComesAgainInItsTurn(t *testing.T) {
+	t.Parallel()
 	h := harness.New(t)
 	h.Start(verifier(h, false))
 	var points []point
@@ -189,6 +194,7 @@ func TestAVerificationThatFailsComesAgainInItsTurn(t *testing.T) {
 
 // What is being deleted lacks objects, and is not damaged.
 func TestABackupThatIsDeletedMeanwhileIsNotCalledDamaged(t *testing.T) {
+	t.Parallel()
 	h := harness.New(t)
 	h.Start(verifier(h, false))
 	h.Volume("9", size)
