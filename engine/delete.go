@@ -47,10 +47,10 @@ func (e *Engine) DeleteRoot(ctx context.Context, store drivers.Store, name strin
 // tenant's, and so is how many there are.
 const deleteBatch = 1000
 
-// DeletePrefix removes what a listing finds under prefix, but for what begins
-// with keep, unless that is empty. It is for what an attempt left that nothing
+// DeletePrefix removes what a listing finds under prefix, but for the names
+// that are to be kept. It is for what an attempt left that nothing
 // leads to; since a listing may lag, it is run again after a while.
-func (e *Engine) DeletePrefix(ctx context.Context, store drivers.Store, prefix, keep string) error {
+func (e *Engine) DeletePrefix(ctx context.Context, store drivers.Store, prefix string, keep func(name string) bool) error {
 	var names []string
 	removeAll := func() error {
 		group, gctx := errgroup.WithContext(ctx)
@@ -63,7 +63,7 @@ func (e *Engine) DeletePrefix(ctx context.Context, store drivers.Store, prefix, 
 	}
 	err := store.List(ctx, prefix, func(o drivers.ObjectInfo) error {
 		// The list is the store's word; what is deleted is what may be.
-		if strings.HasPrefix(o.Name, prefix) && (keep == "" || !strings.HasPrefix(o.Name, keep)) {
+		if strings.HasPrefix(o.Name, prefix) && !keep(o.Name) {
 			names = append(names, o.Name)
 		}
 		if len(names) < deleteBatch {

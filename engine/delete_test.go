@@ -110,21 +110,24 @@ func TestAPrefixIsDeleted(t *testing.T) {
 	b := r.backup(newSource(r.random(20 * unitBytes)))
 	other := r.backup(newSource(r.random(mib)))
 	prefix := manifest.Prefix("vol-1", b.attempt)
-	if err := r.DeletePrefix(t.Context(), r.store, strings.TrimSuffix(prefix, "00000001/"), prefix); err != nil {
+	if err := r.DeletePrefix(t.Context(), r.store, strings.TrimSuffix(prefix, "00000001/"), func(name string) bool { return strings.HasPrefix(name, prefix) }); err != nil {
 		t.Fatal(err)
 	}
 	r.clean(b) // it was to be kept
-	if err := r.DeletePrefix(t.Context(), lying{r.store}, prefix, ""); err != nil {
+	if err := r.DeletePrefix(t.Context(), lying{r.store}, prefix, nothing); err != nil {
 		t.Fatal(err)
 	}
 	if left := r.store.names(prefix); len(left) > 0 {
 		t.Errorf("there is left: %s", left)
 	}
 	r.clean(other)
-	if err := r.DeletePrefix(t.Context(), nowhere{r.store}, prefix, ""); err != nil {
+	if err := r.DeletePrefix(t.Context(), nowhere{r.store}, prefix, nothing); err != nil {
 		t.Errorf("without a container: %v", err)
 	}
 }
+
+// nothing is to be kept.
+func nothing(string) bool { return false }
 
 // lying lists what it was not asked for as well.
 type lying struct{ *memStore }

@@ -85,7 +85,7 @@ func TestAFileComesBackFromADirectory(t *testing.T) {
 		data = append(data, r.mixed(100*kib)...)
 		copy(data[mib:], r.random(200*kib))
 	}
-	if err := r.DeletePrefix(t.Context(), store, "volume_vol-1/", ""); err != nil {
+	if err := r.DeletePrefix(t.Context(), store, "volume_vol-1/", nothing); err != nil {
 		t.Fatal(err)
 	}
 }
