@@ -84,6 +84,7 @@ func (l *link) down() {
 
 // dial connects and opens the pool.
 func dial(opts Options) (*link, error) {
+	tame()
 	conn, err := connect(opts)
 	if err != nil {
 		return nil, err
