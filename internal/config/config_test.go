@@ -39,7 +39,7 @@ func TestNothingConfiguredGivesTheDefaults(t *testing.T) {
 		d.QueueTimeout != 24*time.Hour || d.MaxAttempts != 3 || d.MaxJobs != 4 || len(d.EnabledBackends) != 0 {
 		t.Errorf("%+v", d)
 	}
-	if c.Engine != (Engine{ChunkSizeKB: 256, ChunkHash: "blake3", ObjectSizeMB: 64, Readers: 8, Fetches: 16, PackMemoryMB: 144, ReadMemoryMB: 64}) ||
+	if c.Engine != (Engine{ChunkSizeKB: 256, ChunkHash: "blake3", ObjectSizeMB: 64, Readers: 8, Fetches: 16, PackMemoryMB: 128, ReadMemoryMB: 64}) ||
 		c.Encryption != (Encryption{Enabled: true, MasterKeyFile: "/etc/stowage/master.key"}) {
 		t.Errorf("%+v %+v", c.Engine, c.Encryption)
 	}

@@ -44,7 +44,7 @@ type Engine struct {
 	Fetches      int    `name:"fetches" default:"16" min:"1" max:"128" help:"Reads of objects in flight, a job that restores or verifies."`
 	CPUs         int    `name:"cpus" default:"0" min:"0" max:"1024" help:"Processors that all jobs may use for hashing, compressing and sealing; 0: all there are."`
 	JobCPUs      int    `name:"job_cpus" default:"0" min:"0" max:"1024" help:"And that one job may; 0: as many as all."`
-	PackMemoryMB int    `name:"pack_memory_mb" default:"144" min:"16" help:"MiB for objects that are being filled or uploaded, all jobs together. Several jobs make smaller objects."`
+	PackMemoryMB int    `name:"pack_memory_mb" default:"128" min:"16" help:"MiB for objects that are being filled or uploaded, all jobs together. Several jobs make smaller objects."`
 	ReadMemoryMB int    `name:"read_memory_mb" default:"64" min:"8" help:"MiB for reads in flight, all jobs together."`
 	BandwidthMB  int64  `name:"bandwidth_mb" default:"0" min:"0" help:"MiB a second that all jobs may send to and get from Swift; 0: no bound."`
 	JobBandwidth int64  `name:"job_bandwidth_mb" default:"0" min:"0" help:"And that one job may; 0: no bound."`
