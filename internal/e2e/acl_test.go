@@ -13,7 +13,7 @@ import (
 // asking for another backup.
 func TestATenantMayShutTheServiceOut(t *testing.T) {
 	t.Parallel()
-	s := deploy(t, plan{options: map[string]string{"lease_time": "60"}})
+	s := deploy(t, plan{slow: true, options: map[string]string{"lease_time": "60"}})
 	m := s.manager("m1")
 	source, want := s.source(many)
 
@@ -31,17 +31,18 @@ func TestATenantMayShutTheServiceOut(t *testing.T) {
 	target := s.restore(id, "")
 	s.says(s.await(id, stowage.BackupAvailable), "Restore failed", s.container)
 	until(t, "the volume shows it", func() bool { return s.demo.status(target) == stowage.VolumeErrorRestoring })
-	s.remove(first)
-	s.says(s.await(first, stowage.BackupError), s.container)
+	s.remove(id)
+	s.says(s.await(id, stowage.BackupError), s.container)
 
 	again := s.create(source)
 	s.await(again, stowage.BackupAvailable)
 	s.free(source)
-	target = s.restore(id, "")
-	s.await(id, stowage.BackupAvailable)
+	target = s.restore(again, "")
+	s.await(again, stowage.BackupAvailable)
 	s.free(target)
 	s.equal(target, want)
 	s.gone(first)
+	s.gone(id)
 	s.settled()
 }
 

@@ -3,13 +3,19 @@
 package e2e
 
 import (
+	"encoding/json"
+	"fmt"
+	"maps"
 	"os"
 	"regexp"
 	"slices"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/stowage/stowage"
+	"github.com/stowage/stowage/engine/manifest"
+	"github.com/stowage/stowage/engine/seal"
 	"github.com/stowage/stowage/internal/stacktest"
 )
 
@@ -127,12 +133,17 @@ func (s *site) showLogs() {
 
 // settled waits until every job has ended and holds nothing any more, and then
 // looks outside whether that is so: volumes are free, no snapshot of ours is
-// left, nothing is in the trash, and the container has the objects that its
-// backups count.
+// left but the one that is kept for the next backup, nothing is in the trash,
+// and the container has the objects that its backups reach.
 func (s *site) settled() {
 	s.Helper()
 	until(s, "all jobs have ended and are tidied up", func() bool {
 		return query[int](s, `SELECT COUNT(*) FROM jobs WHERE state IN ('queued', 'running') OR lock_state IN ('wanted', 'held') OR leftover = 1`) == 0
+	})
+	until(s, "bases that nobody needs, and garbage, are gone", func() bool {
+		return query[int](s, `SELECT COUNT(*) FROM bases b LEFT JOIN backups k ON k.id = b.backup_id
+			WHERE b.replaced <> 0 OR k.id IS NULL OR k.status = 'error'`) == 0 &&
+			query[int](s, "SELECT COUNT(*) FROM garbage WHERE ready_at < ?", time.Now().Add(2*time.Hour).UnixMicro()) == 0
 	})
 	if n := query[int](s, "SELECT COUNT(*) FROM backups WHERE status IN ('creating', 'restoring', 'deleting')"); n != 0 {
 		s.Errorf("%d backups are still being worked on", n)
@@ -145,8 +156,8 @@ func (s *site) settled() {
 			if left := s.admin.attachments(v); len(left) > 0 {
 				s.Errorf("volume %s is still locked: %v", v, left)
 			}
-			if left := snapshots(s, v); len(left) > 0 {
-				s.Errorf("volume %s still has the snapshots %v", v, left)
+			if left, want := snapshots(s, v), s.kept(v); !slices.Equal(left, want) {
+				s.Errorf("volume %s has the snapshots %v, and should have %v", v, left, want)
 			}
 		default:
 			s.Errorf("volume %s is left %s", v, status)
@@ -155,10 +166,64 @@ func (s *site) settled() {
 			s.Errorf("volume %s is left in the trash: %v", v, left)
 		}
 	}
-	counted := query[int](s, "SELECT COALESCE(SUM(object_count), 0) FROM backups WHERE container = ?", s.container)
-	if have := s.demo.objects(s.container); len(have) != counted {
-		s.Errorf("%d objects are counted, %d are there: %v", counted, len(have), have)
+	if have, want := s.demo.objects(s.container), s.reached(); !slices.Equal(have, want) {
+		s.Errorf("the container holds\n%s\nand should hold\n%s", strings.Join(have, "\n"), strings.Join(want, "\n"))
 	}
+}
+
+// kept are the names of the snapshots of a volume that are to stay.
+func (s *site) kept(volume string) (names []string) {
+	s.Helper()
+	for _, r := range s.rows("SELECT backup_uuid, snapshot FROM bases WHERE volume_id = ?", volume) {
+		var snap stowage.Snapshot
+		fatal(s, json.Unmarshal(r[1], &snap))
+		if want := fmt.Sprintf("backup.%s.snap.%d", r[0], snap.At.Unix()); snap.Name != want {
+			s.Errorf("a snapshot was kept as %s, and not as %s", snap.Name, want)
+		}
+		names = append(names, snap.Name)
+	}
+	return names
+}
+
+// reached are the names of all objects that the backups in the container need.
+func (s *site) reached() (names []string) {
+	s.Helper()
+	all := map[string]bool{}
+	for _, r := range s.rows(`SELECT k.volume_id, k.manifest, r.objects FROM backups k JOIN reaches r ON r.backup_id = k.id
+		WHERE k.container = ? AND k.manifest <> ''`, s.container) {
+		all[string(r[1])] = true
+		set := &manifest.Objects{}
+		fatal(s, set.UnmarshalBinary(r[2]))
+		fatal(s, set.Each(func(kind seal.Kind, p manifest.Place) error {
+			if kind == seal.Map {
+				all[manifest.MapName(string(r[0]), p)] = true
+			} else {
+				all[manifest.PackName(string(r[0]), p)] = true
+			}
+			return nil
+		}))
+	}
+	return slices.Sorted(maps.Keys(all))
+}
+
+// rows gives all that the database answers.
+func (s *site) rows(text string, args ...any) (all [][][]byte) {
+	s.Helper()
+	rows, err := s.db.Query(text, args...)
+	fatal(s, err)
+	defer rows.Close()
+	columns, err := rows.Columns()
+	fatal(s, err)
+	for rows.Next() {
+		row, at := make([][]byte, len(columns)), make([]any, len(columns))
+		for i := range row {
+			at[i] = &row[i]
+		}
+		fatal(s, rows.Scan(at...))
+		all = append(all, row)
+	}
+	fatal(s, rows.Err())
+	return all
 }
 
 // free wants the volume to be available.

@@ -26,8 +26,7 @@ func TestWorkSurvivesTheDeathOfItsManager(t *testing.T) {
 		} {
 			t.Run("in a "+name+", "+again.name, func(t *testing.T) {
 				t.Parallel()
-				// Small packs, because deleting is quick.
-				s := deploy(t, plan{smallPacks: true, options: map[string]string{"lease_time": again.lease}})
+				s := deploy(t, plan{slow: true, options: map[string]string{"lease_time": again.lease}})
 				story(s, func(m *process) {
 					m.kill()
 					s.manager(again.host)
@@ -88,7 +87,10 @@ func deathInRestore(s *site, die func(*process)) {
 
 func deathInDelete(s *site, die func(*process)) {
 	m := s.manager("m1")
-	id, _, _ := s.backed(many)
+	source := s.volume(1)
+	fill(s, source, gib, noise(source, 64*mib)) // in many packs, because deleting is quick
+	id := s.create(source)
+	s.await(id, stowage.BackupAvailable)
 	s.remove(id)
 	s.freezeMidDelete(m)
 	die(m)

@@ -23,12 +23,12 @@ func (p *process) logged(words string) {
 	})
 }
 
-// What it logs when the database tells it that the job is another's.
-const leftToAnother = "it has moved on"
+// What it logs when the job turns out to be another's.
+const leftToAnother = "another manager"
 
 func TestAManagerThatStoodStillDamagesNoBackup(t *testing.T) {
 	t.Parallel()
-	s := deploy(t, plan{})
+	s := deploy(t, plan{slow: true})
 	source, want := s.source(many)
 	m1 := s.manager("m1")
 	id := s.create(source)
@@ -54,7 +54,7 @@ func TestAManagerThatStoodStillDamagesNoBackup(t *testing.T) {
 
 func TestAManagerThatStoodStillDamagesNoVolume(t *testing.T) {
 	t.Parallel()
-	s := deploy(t, plan{})
+	s := deploy(t, plan{slow: true})
 	s.shutOut()
 }
 
@@ -62,7 +62,7 @@ func TestAManagerThatStoodStillDamagesNoVolume(t *testing.T) {
 // it is the only one left, it must be of use again.
 func TestAManagerThatCephShutOutWorksAgain(t *testing.T) {
 	t.Parallel()
-	s := deploy(t, plan{})
+	s := deploy(t, plan{slow: true})
 	id, source, target := s.shutOut()
 	s.free(source)
 	other := s.create(source)

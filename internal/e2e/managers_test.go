@@ -65,7 +65,7 @@ func TestWithoutAManagerThereIsNoService(t *testing.T) {
 // SIGTERM: what is under way is given back or brought to its end.
 func TestAShutdownLosesNothing(t *testing.T) {
 	t.Parallel()
-	s := deploy(t, plan{options: map[string]string{"lease_time": "600"}})
+	s := deploy(t, plan{slow: true, options: map[string]string{"lease_time": "600"}})
 	source, want := s.source(many)
 	s.options["graceful_shutdown_timeout"] = "1"
 	hasty := s.manager("hasty")

@@ -102,6 +102,20 @@ func dots(seed string, n int) iter.Seq[piece] {
 	}
 }
 
+// noise is random bytes from the beginning.
+func noise(seed string, size int64) iter.Seq[piece] {
+	return func(yield func(piece) bool) {
+		random := rand.NewChaCha8(sha256.Sum256([]byte(seed)))
+		data := make([]byte, 4*mib)
+		for at := int64(0); at < size; at += int64(len(data)) {
+			random.Read(data)
+			if !yield(piece{at, data}) {
+				return
+			}
+		}
+	}
+}
+
 // mixed is half text, a quarter random bytes and a quarter never written.
 func mixed(seed string, size int64) iter.Seq[piece] {
 	return func(yield func(piece) bool) {
@@ -195,23 +209,23 @@ func (d *digest) Write(p []byte) (int, error) {
 
 func (d *digest) String() string { return hex.EncodeToString(d.sum) }
 
-// used is how many bytes of the image are there.
+// used is how many bytes of the image and its snapshots are there.
 func used(t testing.TB, volume string) int64 {
 	t.Helper()
 	var got struct {
 		Images []struct {
-			Snapshot string
-			Used     int64 `json:"used_size"`
+			Used int64 `json:"used_size"`
 		}
 	}
 	fatal(t, json.Unmarshal([]byte(rbd(t, "du", "--format", "json", image(t, volume))), &got))
-	for _, i := range got.Images {
-		if i.Snapshot == "" {
-			return i.Used
-		}
+	if len(got.Images) == 0 {
+		t.Fatalf("rbd du says nothing of %s", volume)
 	}
-	t.Fatalf("rbd du says nothing of %s", volume)
-	return 0
+	sum := int64(0)
+	for _, i := range got.Images {
+		sum += i.Used
+	}
+	return sum
 }
 
 // parts is how many pieces of an image's data can be told apart.

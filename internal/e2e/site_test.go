@@ -23,6 +23,7 @@ import (
 type plan struct {
 	reseller   bool              // Swift by stowage_reseller, without ACLs
 	smallPacks bool              // of 4 MiB
+	slow       bool              // and it takes some seconds to store or fetch a volume
 	vhost      string            // "": the run's
 	options    map[string]string // of [DEFAULT]
 }
@@ -139,8 +140,11 @@ func (s *site) conf(host string) string {
 	}
 	fmt.Fprintf(&text, "\n[encryption]\nmaster_key_file = %s\n", s.masterKey())
 	fmt.Fprintf(&text, "\n[engine]\n")
-	if s.smallPacks {
+	if s.smallPacks || s.slow {
 		fmt.Fprintf(&text, "object_size_mb = 4\n")
+	}
+	if s.slow {
+		fmt.Fprintf(&text, "job_bandwidth_mb = 2\nfetches = 1\n")
 	}
 	fmt.Fprintf(&text, "\n[ceph]\nvolume_driver = rbd\nrbd_pool = %s\nrbd_user = %s\nrbd_ceph_conf = %s\nrbd_keyring = %s\n",
 		env("CEPH_POOL"), env("CEPH_USER"), env("CEPH_CONF"), env("CEPH_KEYRING"))
