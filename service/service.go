@@ -97,6 +97,31 @@ func (s *Service) Backups(ctx context.Context, scope db.Scope, f db.BackupFilter
 type View struct {
 	stowage.Backup
 	Percent int // of the job under way; 100 when none is
+	// Speed is how the job under way gets on; nil when none does, or it counts
+	// something else than bytes.
+	Speed *Speed
+}
+
+// Speed is how a job gets on.
+type Speed struct {
+	Done, All      int64 // bytes
+	BytesPerSecond int64 // on average, since the job began
+	SecondsLeft    int64 // at that rate; -1: not to be told yet
+}
+
+func (s *Service) speed(j stowage.Job) *Speed {
+	if j.State != stowage.JobRunning || j.Kind == stowage.JobDelete || j.BytesAll <= 0 {
+		return nil
+	}
+	out := &Speed{Done: j.BytesDone, All: j.BytesAll, SecondsLeft: -1}
+	// Progress is told with the lease's renewals, so it is as old as those.
+	if took := j.UpdatedAt.Sub(j.StartedAt).Seconds(); took > 0 {
+		out.BytesPerSecond = int64(float64(j.BytesDone) / took)
+	}
+	if out.BytesPerSecond > 0 {
+		out.SecondsLeft = (j.BytesAll - j.BytesDone) / out.BytesPerSecond
+	}
+	return out
 }
 
 func (s *Service) views(ctx context.Context, list []stowage.Backup) ([]View, error) {
@@ -114,7 +139,7 @@ func (s *Service) views(ctx context.Context, list []stowage.Backup) ([]View, err
 	for i, b := range list {
 		views[i] = View{Backup: b, Percent: 100}
 		if j, ok := jobs[b.ID]; ok {
-			views[i].Percent = j.Percent
+			views[i].Percent, views[i].Speed = j.Percent, s.speed(j)
 		} else if b.Status == stowage.BackupError {
 			views[i].Percent = 0
 		}

@@ -37,7 +37,15 @@ type full struct {
 	Progress      int     `json:"progress"` // percent of the work under way
 	IsIncremental bool    `json:"is_incremental"`
 	SnapshotAt    *string `json:"snapshot_at"` // the point in time that a restore gives back
+	VerifiedAt    *string `json:"verified_at"` // when all its objects were last looked at
+	Damaged       *string `json:"damaged"`     // what was found wrong then
 	ProjectID     string  `json:"project_id,omitempty"`
+
+	// How the work under way gets on, when that can be told.
+	BytesDone      *int64 `json:"bytes_done,omitempty"`
+	BytesTotal     *int64 `json:"bytes_total,omitempty"`
+	BytesPerSecond *int64 `json:"bytes_per_second,omitempty"`
+	SecondsLeft    *int64 `json:"seconds_left,omitempty"`
 }
 
 func (a *API) details(r request, v service.View) full {
@@ -45,10 +53,19 @@ func (a *API) details(r request, v service.View) full {
 		ID: idString(v.ID), Name: orNull(v.Name), Description: orNull(v.Description), VolumeID: v.Volume.ID,
 		Container: v.Container, Status: v.Status, FailReason: orNull(v.FailReason), CreatedAt: stamp(v.CreatedAt),
 		Size: v.SizeGiB, ObjectCount: v.ObjectCount,
-		UpdatedAt: stamp(v.UpdatedAt), Progress: v.Percent, IsIncremental: v.Incremental,
+		UpdatedAt: stamp(v.UpdatedAt), Progress: v.Percent, IsIncremental: v.Incremental, Damaged: orNull(v.Damaged),
 	}
 	if !v.SnapshotAt.IsZero() {
 		f.SnapshotAt = orNull(stamp(v.SnapshotAt))
+	}
+	if !v.VerifiedAt.IsZero() {
+		f.VerifiedAt = orNull(stamp(v.VerifiedAt))
+	}
+	if speed := v.Speed; speed != nil {
+		f.BytesDone, f.BytesTotal, f.BytesPerSecond = &speed.Done, &speed.All, &speed.BytesPerSecond
+		if speed.SecondsLeft >= 0 {
+			f.SecondsLeft = &speed.SecondsLeft
+		}
 	}
 	if r.scope.ProjectID != r.caller.ProjectID {
 		f.ProjectID = v.ProjectID
