@@ -60,6 +60,13 @@ func TestTheWholeLifeOfABackup(t *testing.T) {
 	if got := sum(s, dirty, size); got != want {
 		s.Errorf("the existing volume holds %s, want %s", got, want)
 	}
+
+	fill(s, source, size, dots("life goes on", 500))
+	next := s.create(source)
+	s.await(next, stowage.BackupAvailable)
+	s.free(source)
+	m.last("changed")
+	s.gone(next)
 	if peak := m.peak(); peak >= 300*mib {
 		s.Errorf("the manager took %d MiB", peak/mib)
 	} else {

@@ -13,7 +13,7 @@ import (
 // While it is backed up, a volume is its tenant's to delete.
 func TestAVolumeIsDeletedWhileItIsBackedUp(t *testing.T) {
 	t.Parallel()
-	s := deploy(t, plan{options: map[string]string{"lease_time": "60"}})
+	s := deploy(t, plan{slow: true, options: map[string]string{"lease_time": "60"}})
 	m := s.manager("m1")
 	source, want := s.source(many)
 	id := s.create(source)
@@ -40,7 +40,7 @@ func TestAVolumeIsDeletedWhileItIsBackedUp(t *testing.T) {
 // A tenant may break the lock on his own volume, and gets what he asked for.
 func TestALockIsBrokenDuringARestore(t *testing.T) {
 	t.Parallel()
-	s := deploy(t, plan{options: map[string]string{"lease_time": "60"}})
+	s := deploy(t, plan{slow: true, options: map[string]string{"lease_time": "60"}})
 	m := s.manager("m1")
 	id, _, want := s.backed(many)
 	target := s.restore(id, "")
