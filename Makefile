@@ -11,7 +11,7 @@ export STOWAGE_BIN := $(CURDIR)/bin/stowage
 
 .DEFAULT_GOAL := help
 .PHONY: help build build-ceph run check format lint unit test stack stack-down \
-	sample clean
+	bench sample clean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -48,6 +48,9 @@ stack: ## Bring up a real OpenStack with Stowage in it; prints how to use it
 
 stack-down: ## Stop the real stack (its data stays; $(STACK)/down --purge removes it)
 	$(STACK)/down
+
+bench: ## Measure the engine on the real stack, beside other programs
+	bench/run -ext4
 
 sample: ## Write the sample files again after a change of options or rules
 	$(GO) test ./internal/config -run Sample -update
