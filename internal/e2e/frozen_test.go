@@ -23,8 +23,9 @@ func (p *process) logged(words string) {
 	})
 }
 
-// What it logs when the database tells it that the job is another's.
-const leftToAnother = "it has moved on"
+// What it logs when it has found out that the job is another's: from the
+// database, or before that from Ceph, which has shut it out.
+const leftToAnother = "another manager"
 
 func TestAManagerThatStoodStillDamagesNoBackup(t *testing.T) {
 	t.Parallel()
