@@ -163,6 +163,32 @@ func TestABitThatFlippedIsFoundByReading(t *testing.T) {
 	}
 }
 
+// A quick look cannot tell that what reading has found is right again.
+func TestWhatReadingFoundIsForgottenByReadingOnly(t *testing.T) {
+	t.Parallel()
+	h := harness.New(t)
+	m := verifier(h, false)
+	m.Stores = blindStores{m.Stores}
+	h.Start(m)
+	h.Volume("9", size)
+	b := backup(t, h, "9")
+	object := objectOf(t, h, b, "/pack-")
+	data := take(t, h, object)
+	data[80] ^= 1
+	put(t, h, object, data)
+	if err := h.DB.NoteVerified(t.Context(), b.row.ID, "found by reading", h.Clock.Now()); err != nil {
+		t.Fatal(err)
+	}
+	if got := verified(t, h, b)[0]; !strings.Contains(got.Damaged, object) {
+		t.Errorf("its damage is %q", got.Damaged)
+	}
+	data[80] ^= 1
+	put(t, h, object, data)
+	if got := verified(t, h, b)[0]; got.Damaged != "" {
+		t.Errorf("it is put right, and still said to be damaged: %s", got.Damaged)
+	}
+}
+
 // Backups that cannot be looked at do not keep the others from their turn.
 func TestAVerificationThatFailsComesAgainInItsTurn(t *testing.T) {
 	t.Parallel()

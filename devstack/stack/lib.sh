@@ -89,23 +89,22 @@ mark() { printf 'STOWAGE_STACK=%s:%s' "$STATE" "$1"; }
 
 pid_of() { cat "$RUN/$1.pid" 2>/dev/null; }
 
-# In the middle of an execve a process has no environment to read, for as long
-# as the new program takes to come from a cold disk. Nothing can be said of it
-# then but that it lives, so we ask again.
+# A process keeps its pid and its time of birth when it replaces its program,
+# while its environment cannot be read in the middle of that.
 running() {
-    local pid environ end=$((SECONDS + 30))
-    pid=$(pid_of "$1") && [[ -n $pid ]] || return 1
-    while ((SECONDS < end)); do
-        # One read: two could straddle the execve. No newline is in any mark.
-        environ=$(tr '\0' '\n' 2>/dev/null <"/proc/$pid/environ") || return 1
-        if [[ -n $environ ]]; then
-            grep -qFx "$(mark "$1")" <<<"$environ"
-            return
-        fi
-        alive "$pid" || return 1
-        sleep 0.02
-    done
-    return 1
+    local pid
+    pid=$(pid_of "$1") && [[ -n $pid ]] && alive "$pid" &&
+        [[ $(born "$pid") == "$(cat "$RUN/$1.born" 2>/dev/null)" ]]
+}
+
+# born PID: when it began, in ticks since the boot it tells.
+born() {
+    local stat
+    stat=$(cat "/proc/$1/stat" 2>/dev/null) || return 1
+    # The name of the program, in parentheses, may hold anything.
+    # shellcheck disable=SC2086 # words are what is wanted
+    set -- ${stat##*) }
+    echo "$(cat /proc/sys/kernel/random/boot_id) ${20}"
 }
 
 # alive PID: neither gone nor a zombie.
@@ -128,7 +127,7 @@ family() {
 # daemon NAME USER [FILE...] -- CMD...: keeps CMD running as USER. It is
 # restarted when it died, or when its command or one of the FILEs changed.
 daemon() {
-    local name=$1 user=$2 files=() stamp pid try
+    local name=$1 user=$2 files=() stamp pid
     shift 2
     while [[ $1 != -- ]]; do
         files+=("$1")
@@ -145,14 +144,9 @@ daemon() {
         setpriv --reuid "$user" --regid "$user" --init-groups "$@" \
         </dev/null >>"$LOG/$name.log" 2>&1 9>&- &
     pid=$!
+    born "$pid" >"$RUN/$name.born" || true # it may have ended by now
     echo "$pid" >"$RUN/$name.pid"
     echo "$stamp" >"$RUN/$name.stamp"
-    for ((try = 0; try < 250; try++)); do
-        if running "$name" || [[ ! -e /proc/$pid ]]; then
-            break
-        fi
-        sleep 0.02
-    done
 }
 
 # wait_for NAME CMD...: until CMD succeeds, the daemon dies or time is up.
@@ -200,7 +194,7 @@ halt() {
         fi
         sleep 0.05
     done
-    rm -f "$RUN/$name.pid" "$RUN/$name.stamp"
+    rm -f "$RUN/$name.pid" "$RUN/$name.born" "$RUN/$name.stamp"
 }
 
 http() { # http CODE URL: does URL answer with CODE?

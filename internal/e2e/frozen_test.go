@@ -23,7 +23,8 @@ func (p *process) logged(words string) {
 	})
 }
 
-// What it logs when the job turns out to be another's.
+// What it logs when it has found out that the job is another's: from the
+// database, or before that from Ceph, which has shut it out.
 const leftToAnother = "another manager"
 
 func TestAManagerThatStoodStillDamagesNoBackup(t *testing.T) {
