@@ -17,7 +17,8 @@ func (t *task) doVerify(ctx context.Context) error {
 	}
 	found, err := t.Engine.Verify(ctx, engine.VerifyInput{
 		Store: store, Root: t.backup.Manifest, Digest: t.backup.ManifestDigest, Keys: t.Keys.Of(t.backup.ProjectID),
-		Deep: t.job.Params.Deep, Progress: &t.progress,
+		// What is damaged may be damaged in a way that only reading finds.
+		Deep: t.job.Params.Deep || t.backup.Damaged != "", Progress: &t.progress,
 	})
 	if err != nil {
 		return transient(err)
