@@ -5,6 +5,7 @@ import (
 
 	"github.com/stowage/stowage"
 	"github.com/stowage/stowage/db"
+	"github.com/stowage/stowage/engine/manifest"
 )
 
 // doDelete makes the backup unknown: first to the backups to come, then to the
@@ -28,7 +29,14 @@ func (t *task) empty(ctx context.Context) error {
 	if err := t.release(ctx); err != nil {
 		return err
 	}
-	if t.backup.Manifest != "" {
+	switch _, _, root := manifest.ParseRootName(t.backup.Manifest); {
+	case t.backup.Manifest == "": // it was never made
+	case !root: // of the format before roots, whose backups shared nothing
+		all := t.garbage(db.Garbage{Prefix: backupPrefix(t.backup), ReadyAt: t.Now()})
+		if err := t.DB.AddGarbage(ctx, all); err != nil {
+			return err
+		}
+	default:
 		store, err := t.Stores.Open(ctx, t.backup.ProjectID, t.backup.Container)
 		if err != nil {
 			return err

@@ -80,3 +80,30 @@ func TestGarbageThatIsNeededAgainStays(t *testing.T) {
 		t.Error("the restored volume is not equal")
 	}
 }
+
+func TestABackupOfTheFormatBeforeRootsIsDeletedWhole(t *testing.T) {
+	h := harness.New(t)
+	h.Volume("9", size)
+	h.Start(h.Manager("m1"))
+	id := h.Create("9")
+	h.Await(id, stowage.BackupAvailable)
+	clean(t, h, "9")
+	b, err := h.DB.Backup(t.Context(), db.Scope{}, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, change := range []string{`DELETE FROM reaches`, `UPDATE backups SET manifest = replace(manifest, '/root', '/manifest')`} {
+		if err := h.Exec(change); err != nil {
+			t.Fatal(err)
+		}
+	}
+	other := fmt.Sprintf("volume_9/backup_%s-not/00000001/pack-00000001", b.UUID)
+	if _, err := h.ObjectStore().Put(t.Context(), other, []byte("a tenant's")); err != nil {
+		t.Fatal(err)
+	}
+	remove(t, h, id)
+	h.Await(id, "")
+	if left := h.Objects(); len(left) != 1 || left[0] != other {
+		t.Errorf("left in the container: %v", left)
+	}
+}

@@ -371,11 +371,16 @@ func (h *Harness) LogContains(text string) bool {
 
 // SetStatus writes a backup's status, as an operator does by hand.
 func (h *Harness) SetStatus(id int64, status stowage.BackupStatus) error {
+	return h.Exec("UPDATE backups SET status = ? WHERE id = ?", status, id)
+}
+
+// Exec changes the database behind everybody's back.
+func (h *Harness) Exec(query string, args ...any) error {
 	raw, err := sql.Open("sqlite", filepath.Join(h.Dir, "stowage.sqlite"))
 	if err != nil {
 		return err
 	}
 	defer raw.Close()
-	_, err = raw.Exec("UPDATE backups SET status = ? WHERE id = ?", status, id)
+	_, err = raw.Exec(query, args...)
 	return err
 }

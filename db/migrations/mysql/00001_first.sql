@@ -22,15 +22,11 @@ CREATE TABLE IF NOT EXISTS backups (
     manifest         VARCHAR(1024) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL DEFAULT '',
     manifest_digest  VARCHAR(64)  CHARACTER SET ascii COLLATE ascii_bin NOT NULL DEFAULT '',
     snapshot_at      BIGINT       NOT NULL DEFAULT 0,
-    damaged_reason   VARCHAR(1024) NOT NULL DEFAULT '',
-    verified_at      BIGINT       NOT NULL DEFAULT 0,
     created_at       BIGINT       NOT NULL,
     updated_at       BIGINT       NOT NULL,
     PRIMARY KEY (id),
     UNIQUE KEY backups_uuid (uuid),
-    KEY backups_project (project_id, id),
-    KEY backups_volume (volume_id, project_id, container, snapshot_at, id),
-    KEY backups_verified (status, verified_at, id)
+    KEY backups_project (project_id, id)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_unicode_ci;
 
 CREATE TABLE IF NOT EXISTS jobs (
@@ -87,74 +83,7 @@ CREATE TABLE IF NOT EXISTS services (
     PRIMARY KEY (host, kind)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_unicode_ci;
 
--- One row a volume and container that was ever backed up. Every change of the
--- sets below moves its version, so planners on two nodes write the same row.
-CREATE TABLE IF NOT EXISTS lineages (
-    id         BIGINT       NOT NULL AUTO_INCREMENT,
-    project_id VARCHAR(64)  CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
-    volume_id  VARCHAR(64)  CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
-    container  VARCHAR(256) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
-    version    BIGINT       NOT NULL DEFAULT 0,
-    PRIMARY KEY (id),
-    UNIQUE KEY lineages_volume (volume_id, project_id, container)
-) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_unicode_ci;
-
-CREATE TABLE IF NOT EXISTS reaches (
-    backup_id  BIGINT     NOT NULL,
-    lineage_id BIGINT     NOT NULL,
-    objects    MEDIUMBLOB NOT NULL,
-    PRIMARY KEY (backup_id),
-    KEY reaches_lineage (lineage_id, backup_id)
-) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_unicode_ci;
-
-CREATE TABLE IF NOT EXISTS garbage (
-    id          BIGINT        NOT NULL AUTO_INCREMENT,
-    project_id  VARCHAR(64)   CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
-    container   VARCHAR(256)  CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
-    volume_id   VARCHAR(64)   CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
-    backup_id   BIGINT        NOT NULL,
-    objects     MEDIUMBLOB    NOT NULL,
-    name_prefix VARCHAR(1024) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
-    keep_prefix VARCHAR(1024) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
-    ready_at    BIGINT        NOT NULL,
-    PRIMARY KEY (id),
-    KEY garbage_ready (ready_at, id),
-    KEY garbage_backup (backup_id, id)
-) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_unicode_ci;
-
--- replaced is 0 for the one base of a volume, and a row's own id once another
--- took its place.
-CREATE TABLE IF NOT EXISTS bases (
-    id          BIGINT       NOT NULL AUTO_INCREMENT,
-    backend     VARCHAR(191) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
-    volume_id   VARCHAR(64)  CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
-    replaced    BIGINT       NOT NULL DEFAULT 0,
-    backup_id   BIGINT       NOT NULL,
-    backup_uuid CHAR(36)     CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
-    snapshot    MEDIUMTEXT   NOT NULL,
-    made_at     BIGINT       NOT NULL,
-    PRIMARY KEY (id),
-    UNIQUE KEY bases_volume (volume_id, backend, replaced),
-    KEY bases_backend (backend, id)
-) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_unicode_ci;
-
--- Keys are wrapped by the operator's master key.
-CREATE TABLE IF NOT EXISTS project_keys (
-    project_id VARCHAR(64)    CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
-    number     INT            NOT NULL,
-    id         BINARY(16)     NOT NULL,
-    wrapped    VARBINARY(255) NOT NULL,
-    created_at BIGINT         NOT NULL,
-    PRIMARY KEY (project_id, number),
-    UNIQUE KEY project_keys_id (project_id, id)
-) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_unicode_ci;
-
 -- +goose Down
-DROP TABLE IF EXISTS project_keys;
-DROP TABLE IF EXISTS bases;
-DROP TABLE IF EXISTS garbage;
-DROP TABLE IF EXISTS reaches;
-DROP TABLE IF EXISTS lineages;
 DROP TABLE IF EXISTS services;
 DROP TABLE IF EXISTS jobs;
 DROP TABLE IF EXISTS backups;
