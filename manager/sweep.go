@@ -30,11 +30,13 @@ func (m *Manager) rescue(ctx context.Context) {
 func (m *Manager) clearUp(ctx context.Context) {
 	within, cancel := context.WithTimeout(ctx, m.Lease)
 	defer cancel()
-	m.ringAgain(within)
-	m.tidyEnded(within)
-	m.removeLeftovers(within)
-	m.removeBases(within)
-	m.scrub(within)
+	for _, sweep := range []func(context.Context){
+		m.ringAgain, m.tidyEnded, m.removeLeftovers, m.removeBases, m.scrub,
+	} {
+		if within.Err() == nil {
+			sweep(within)
+		}
+	}
 }
 
 // takeOver gives back the jobs of the dead and rings for them.

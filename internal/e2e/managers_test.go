@@ -49,6 +49,7 @@ func TestWithoutAManagerThereIsNoService(t *testing.T) {
 	}
 	s.stowage("service", "enable", "m1")
 	s.gone(id)
+	s.settled() // nobody is there to sweep afterwards
 	m.stop()
 	until(t, "the manager counts as down", func() bool { return shows(`m1\s+down\s+enabled`) })
 	refused()
