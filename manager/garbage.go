@@ -95,21 +95,7 @@ func (m *Manager) remove(ctx context.Context, g db.Garbage, waits *task) error {
 // deleting: what was garbage once may have become known again, when a database
 // was restored from an old dump and the container imported.
 func (m *Manager) reachedBy(ctx context.Context, g db.Garbage) (*manifest.Objects, error) {
-	l, err := m.DB.Lineage(ctx, g.ProjectID, g.VolumeID, g.Container)
-	if err != nil {
-		return nil, err
-	}
-	list, err := m.DB.Reaches(ctx, &l)
-	if err != nil {
-		return nil, err
-	}
 	all := &manifest.Objects{}
-	for _, one := range list {
-		set := &manifest.Objects{}
-		if err := set.UnmarshalBinary(one.Objects); err != nil {
-			return nil, fmt.Errorf("read what backup %d reaches: %w", one.BackupID, err)
-		}
-		all.Union(set)
-	}
-	return all, nil
+	_, err := m.sets(ctx, g.ProjectID, g.VolumeID, g.Container, func(_ db.Reach, set *manifest.Objects) { all.Union(set) })
+	return all, err
 }

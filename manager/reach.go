@@ -19,30 +19,35 @@ type reached struct {
 	others  *manifest.Objects // of all others
 }
 
-// reached reads the sets of the task's lineage.
-func (t *task) reached(ctx context.Context) (reached, error) {
-	l, err := t.DB.Lineage(ctx, t.backup.ProjectID, t.backup.Volume.ID, t.backup.Container)
+// sets reads what the backups of a volume in a container reach.
+func (m *Manager) sets(ctx context.Context, project, volume, container string, fn func(r db.Reach, set *manifest.Objects)) (db.Lineage, error) {
+	l, err := m.DB.Lineage(ctx, project, volume, container)
 	if err != nil {
-		return reached{}, err
+		return l, err
 	}
-	list, err := t.DB.Reaches(ctx, &l)
-	if err != nil {
-		return reached{}, err
-	}
-	r := reached{lineage: l, bytes: map[int64][]byte{}, mine: &manifest.Objects{}, others: &manifest.Objects{}}
-	for _, one := range list {
+	list, err := m.DB.Reaches(ctx, &l)
+	for _, r := range list {
 		set := &manifest.Objects{}
-		if err := set.UnmarshalBinary(one.Objects); err != nil {
-			return reached{}, fmt.Errorf("read what backup %d reaches: %w", one.BackupID, err)
+		if err := set.UnmarshalBinary(r.Objects); err != nil {
+			return l, fmt.Errorf("read what backup %d reaches: %w", r.BackupID, err)
 		}
+		fn(r, set)
+	}
+	return l, err
+}
+
+// reached reads the sets of the task's lineage.
+func (t *task) reached(ctx context.Context) (r reached, err error) {
+	r = reached{bytes: map[int64][]byte{}, mine: &manifest.Objects{}, others: &manifest.Objects{}}
+	r.lineage, err = t.sets(ctx, t.backup.ProjectID, t.backup.Volume.ID, t.backup.Container, func(one db.Reach, set *manifest.Objects) {
 		r.bytes[one.BackupID] = one.Objects
 		if one.BackupID == t.backup.ID {
 			r.had, r.mine = true, set
 		} else {
 			r.others.Union(set)
 		}
-	}
-	return r, nil
+	})
+	return r, err
 }
 
 // free turns into garbage what of a set nobody else reaches.
