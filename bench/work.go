@@ -203,8 +203,11 @@ func (w *worker) scatter(ctx context.Context) error {
 	}
 	buf := make([]byte, 4*mib)
 	for i := range int64(1024) {
-		text(buf, uint64(i))
-		if _, err := target.WriteAt(buf, target.Size()/1024*i); err != nil {
+		err := text(buf, uint64(i))
+		if err == nil {
+			_, err = target.WriteAt(buf, target.Size()/1024*i)
+		}
+		if err != nil {
 			return errors.Join(err, target.Close())
 		}
 	}
