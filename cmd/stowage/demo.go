@@ -151,7 +151,9 @@ func (d *demonstration) next(volumes, id string) {
 It stays up for you until Ctrl-C. Try, in another terminal:
 
   curl -H 'X-Auth-Token: %[1]s' %[2]s/v1.1/demo/hp-volume-backups/detail
-  curl -H 'X-Auth-Token: %[1]s' -d '{"backup": {"volume_id": "%[3]s"}}' %[2]s/v1.1/demo/hp-volume-backups
+  printf changed | dd of=%[4]s/volume-%[3]s bs=1 seek=300000000 conv=notrunc
+  curl -H 'X-Auth-Token: %[1]s' -d '{"backup": {"volume_id": "%[3]s", "container": "nightlybackups"}}' %[2]s/v1.1/demo/hp-volume-backups
+  curl -H 'X-Auth-Token: %[1]s' %[2]s/v1.1/demo/hp-volume-backups/2     # is_incremental: it stored one chunk
   truncate -s 2G %[4]s/volume-9     # every file volume-<number or UUID> there is a volume
   curl -H 'X-Auth-Token: %[1]s' -d '{"backup": {"volume_id": 9}}' %[2]s/v1.1/demo/hp-volume-backups
   curl -H 'X-Auth-Token: %[1]s' -d '{"restore": {"volume_id": 9}}' %[2]s/v1.1/demo/hp-volume-backups/1/restore
