@@ -11,7 +11,7 @@ export STOWAGE_BIN := $(CURDIR)/bin/stowage
 
 .DEFAULT_GOAL := help
 .PHONY: help build build-ceph run check format lint unit test stack stack-down \
-	bench sample clean
+	bench soak sample clean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -51,6 +51,11 @@ stack-down: ## Stop the real stack (its data stays; $(STACK)/down --purge remove
 
 bench: ## Measure the engine on the real stack, beside other programs
 	bench/run -ext4
+
+SOAK ?= 10m
+soak: ## Random histories on the real stack's Ceph, for SOAK=10m
+	@test -n "$$STOWAGE_STACK_ENV" || { echo "set STOWAGE_STACK_ENV to the env file of a running stack (make stack)"; exit 1; }
+	$(GO) test -tags stack,soak,$(CEPH) -timeout 0 -v ./internal/soak -args -soak $(SOAK)
 
 sample: ## Write the sample files again after a change of options or rules
 	$(GO) test ./internal/config -run Sample -update

@@ -44,6 +44,7 @@ var may = map[string][]string{
 	"catalog":            {"db", "drivers", "engine", "engine/manifest", "engine/seal"},
 	"internal/harness":   {"..."},
 	"internal/e2e":       {"..."},
+	"internal/soak":      {"..."},
 	"cmd/stowage":        {"..."},
 	"bench":              {"drivers", "drivers/rbd", "drivers/swift", "engine", "engine/manifest", "engine/seal"},
 	"internal/stacktest": {},

@@ -1,0 +1,3 @@
+// Package soak holds the long test of random histories on a real Ceph; see
+// make soak.
+package soak
