@@ -238,7 +238,7 @@ func (h *history) backup(ctx context.Context) {
 	kept, err := h.vols.(drivers.Bases).KeepSnapshot(ctx, snap, fmt.Sprintf("backup.%s.snap.%d", id, time.Now().Unix()))
 	h.ok(err)
 	h.spare.Union(r.Spare)
-	h.points = append(h.points, &point{r, root.Root, bytes.Clone(h.model), &kept})
+	h.points = append(h.points, &point{BackupResult: r, root: root.Root, data: bytes.Clone(h.model), base: &kept})
 	h.counts[string(r.Mode)]++
 }
 
