@@ -167,7 +167,7 @@ func do(ctx context.Context, o order) (outcome, error) {
 	if err := json.Unmarshal(answer.Bytes(), &out); err != nil {
 		return out, err
 	}
-	out.CPU, out.PeakMiB, out.DaemonsS = c.CPU, c.PeakMiB, c.Daemons
+	out.CPU, out.DaemonsS = c.CPU, c.Daemons
 	return out, nil
 }
 

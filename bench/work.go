@@ -14,6 +14,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"runtime/metrics"
+	"runtime/pprof"
 	"strings"
 	"time"
 
@@ -31,7 +32,7 @@ import (
 
 // order is what a child process is to do; it reads it from standard input.
 type order struct {
-	Do        string // backup, restore, verify, load, dirty, scatter, put, get
+	Do        string // backup, restore, verify, data, load, dirty, scatter, put, get
 	Image     string
 	Container string
 	Master    string // content of a file of master keys
@@ -42,6 +43,7 @@ type order struct {
 	Jobs      int // backups of the image beside one another; 0: one
 	Seed      uint64
 	File      string // of load
+	Profile   string // where the profile of the CPU goes; empty: there is none
 }
 
 type storedKey struct {
@@ -72,6 +74,9 @@ type outcome struct {
 // work does one order in a process of its own, so that its CPU and memory are
 // the kernel's figures.
 func work(ctx context.Context, o order) (outcome, error) {
+	if o.Do == "data" {
+		return outcome{}, mixed(o.File, 4*gib)
+	}
 	vols, err := rbd.Open(ctx, rbd.Options{CephConf: env("CEPH_CONF"), Keyring: env("CEPH_KEYRING"), User: env("CEPH_USER"), Pool: env("CEPH_POOL")})
 	if err != nil {
 		return outcome{}, err
@@ -88,10 +93,21 @@ func work(ctx context.Context, o order) (outcome, error) {
 		return outcome{}, err
 	}
 	w := &worker{order: o, vols: vols, store: store, engine: engine.New(engine.Options{})}
+	if o.Profile != "" {
+		f, err := os.Create(o.Profile)
+		if err != nil {
+			return outcome{}, err
+		}
+		defer f.Close()
+		if err := pprof.StartCPUProfile(f); err != nil {
+			return outcome{}, err
+		}
+		defer pprof.StopCPUProfile()
+	}
 	begun := time.Now()
 	out, err := w.run(ctx)
 	out.Seconds = time.Since(begun).Seconds()
-	out.GCShare = gcShare()
+	out.GCShare, out.PeakMiB = gcShare(), peak()
 	return out, errors.Join(err, vols.Close())
 }
 
@@ -314,6 +330,20 @@ type token string
 
 func (t token) Token(context.Context) (string, error) { return string(t), nil }
 func (t token) Refused(string)                        {}
+
+// peak is what the kernel says this process has had at most.
+func peak() float64 {
+	data, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		return 0
+	}
+	_, rest, _ := strings.Cut(string(data), "VmHWM:")
+	var kib float64
+	if _, err := fmt.Sscan(rest, &kib); err != nil {
+		return 0
+	}
+	return kib / 1024
+}
 
 func gcShare() float64 {
 	s := []metrics.Sample{{Name: "/cpu/classes/gc/total:cpu-seconds"}, {Name: "/cpu/classes/user:cpu-seconds"}}
