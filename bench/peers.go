@@ -20,6 +20,8 @@ import (
 func (t *table) peers(ctx context.Context, name, raw, image string, size float64) error {
 	for _, p := range []struct{ program, what, init, line string }{
 		{"restic", "restic, to Swift", `restic -q -r swift:$CONTAINER:/$REPO init`, `restic -q -r swift:$CONTAINER:/$REPO backup "$RAW"`},
+		{"kopia", "kopia zstd-fastest, to a directory", `mkdir -p "$DIR/$REPO" && kopia repository create filesystem --path "$DIR/$REPO" &&
+			kopia policy set --global --compression zstd-fastest`, `kopia snapshot create --no-progress "$RAW"`},
 		{"borg", "borg zstd,1, to a directory", `borg init -e repokey-blake2 "$DIR/$REPO"`, `borg create -C zstd,1 --chunker-params fixed,262144 "$DIR/$REPO"::$(date +%s%N) "$RAW"`},
 	} {
 		if _, err := exec.LookPath(p.program); err != nil {
@@ -29,7 +31,7 @@ func (t *table) peers(ctx context.Context, name, raw, image string, size float64
 		repo := p.program + "-" + uuid.NewString()
 		settings := []string{
 			"CONTAINER=" + t.container, "REPO=" + repo, "DIR=" + t.dir, "RAW=" + raw, "HOME=" + t.dir,
-			"RESTIC_PASSWORD=bench", "BORG_PASSPHRASE=bench", "OS_STORAGE_URL=" + env("BENCH_ACCOUNT"), "OS_AUTH_TOKEN=" + env("BENCH_TOKEN"),
+			"RESTIC_PASSWORD=bench", "BORG_PASSPHRASE=bench", "KOPIA_PASSWORD=bench", "KOPIA_CHECK_FOR_UPDATES=false", "OS_STORAGE_URL=" + env("BENCH_ACCOUNT"), "OS_AUTH_TOKEN=" + env("BENCH_TOKEN"),
 		}
 		first := func(int) *exec.Cmd {
 			settings[1] = "REPO=" + p.program + "-" + uuid.NewString()
