@@ -19,7 +19,7 @@ cinder_up() {
     after ceph
     cinder_daemon cinder-volume
     if [[ ${STOWAGE_STACK_PEERS:-} == 1 ]]; then
-        cinder_daemon cinder-backup
+        cinder_backup
     fi
     wait_for cinder-api http 300 "http://127.0.0.1:$CINDER_PORT"
     after keystone
@@ -32,6 +32,16 @@ cinder_up() {
 cinder_daemon() {
     daemon "$1" cinder "$STATE/cinder/cinder.conf" -- \
         env TMPDIR="$STATE/cinder/tmp" "$1" --config-file "$STATE/cinder/cinder.conf"
+}
+
+# os-brick, through which cinder-backup opens images, looks for the keyring in
+# /etc/ceph and nowhere else: for this daemon alone, that is the stack's own.
+cinder_backup() {
+    # shellcheck disable=SC2016 # the inner shell's
+    daemon cinder-backup root "$STATE/cinder/cinder.conf" -- \
+        unshare --mount sh -c 'mount --bind "$0" /etc/ceph && exec "$@"' "$STATE/ceph" \
+        setpriv --reuid cinder --regid cinder --init-groups \
+        env TMPDIR="$STATE/cinder/tmp" cinder-backup --config-file "$STATE/cinder/cinder.conf"
 }
 
 cinder_sync() {
