@@ -32,6 +32,7 @@ func main() {
 	fs := flag.Bool("ext4", false, "measure on the file system image as well")
 	profile := flag.String("profile", "", "where to write the profile of a full backup")
 	quick := flag.Bool("quick", false, "measure full backups only")
+	peer := flag.String("cinder", "", "measure cinder-backup only, which compresses with this")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
@@ -39,7 +40,7 @@ func main() {
 	if flag.Arg(0) == "work" {
 		err = child(ctx)
 	} else {
-		err = bench(ctx, *rounds, *fs, *quick, *profile)
+		err = bench(ctx, &table{rounds: *rounds, quick: *quick, profile: *profile, cinderOnly: *peer}, *fs)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
@@ -51,6 +52,7 @@ func main() {
 type table struct {
 	profile        string
 	quick          bool
+	cinderOnly     string
 	rounds         int
 	dir, container string
 	master         string
@@ -58,7 +60,7 @@ type table struct {
 	images         []string
 }
 
-func bench(ctx context.Context, rounds int, fs, quick bool, profile string) (err error) {
+func bench(ctx context.Context, t *table, fs bool) (err error) {
 	token, account, err := login(ctx)
 	if err != nil {
 		return err
@@ -68,7 +70,7 @@ func bench(ctx context.Context, rounds int, fs, quick bool, profile string) (err
 			return err
 		}
 	}
-	t := &table{rounds: rounds, quick: quick, profile: profile, container: "bench-" + uuid.NewString(), master: string(seal.NewMaster())}
+	t.container, t.master = "bench-"+uuid.NewString(), string(seal.NewMaster())
 	master, err := seal.ParseMaster([]byte(t.master))
 	if err != nil {
 		return err
@@ -90,6 +92,9 @@ func bench(ctx context.Context, rounds int, fs, quick bool, profile string) (err
 	// A process that was large once would lend its size to its children.
 	if _, err := do(ctx, order{Do: "data", File: raw}); err != nil {
 		return err
+	}
+	if t.cinderOnly != "" {
+		return t.cinder(ctx, "mixed", t.cinderOnly, raw, 4)
 	}
 	if err := t.measure(ctx, "mixed", raw, 4); err != nil {
 		return err

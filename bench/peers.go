@@ -55,12 +55,12 @@ func (t *table) peers(ctx context.Context, name, raw, image string, size float64
 			return err
 		}
 	}
-	return t.cinder(ctx, name, raw, size)
+	return t.cinder(ctx, name, "zlib", raw, size)
 }
 
 // cinder measures cinder-backup, if the stack has it: through Cinder's API, as
 // its users have it. CPU is that of its daemon.
-func (t *table) cinder(ctx context.Context, name, raw string, size float64) error {
+func (t *table) cinder(ctx context.Context, name, compression, raw string, size float64) error {
 	if _, there := daemons()["cinder-backup"]; !there {
 		fmt.Printf("| %s: cinder-backup | not running | | | | | |\n", name)
 		return nil
@@ -80,7 +80,7 @@ func (t *table) cinder(ctx context.Context, name, raw string, size float64) erro
 		return err
 	}
 	var made []string
-	_, err := t.times(name+": cinder-backup, full, its defaults", size, func(int) (outcome, error) {
+	_, err := t.times(name+": cinder-backup, full, "+compression, size, func(int) (outcome, error) {
 		before, begun := daemons(), time.Now()
 		var backup struct{ Backup struct{ ID string } }
 		request := map[string]any{"backup": map[string]any{"volume_id": id, "container": t.container}}

@@ -73,6 +73,7 @@ quota_gigabytes = 10000
 quota_backup_gigabytes = 10000
 backup_driver = cinder.backup.drivers.swift.SwiftBackupDriver
 backup_swift_auth_url = $KEYSTONE_URL
+backup_compression_algorithm = ${STOWAGE_STACK_CINDER_COMPRESSION:-zlib}
 
 [ceph]
 volume_driver = cinder.volume.drivers.rbd.RBDDriver
