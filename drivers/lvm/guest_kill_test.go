@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/stowage/stowage"
+	"github.com/stowage/stowage/drivers"
 )
 
 // childMain is what the tests below kill: this program, with something to do.
@@ -47,12 +48,12 @@ func childMain(what string, args []string) {
 	fatal(fmt.Errorf("no such child: %s", what))
 }
 
-func childSource(ctx context.Context, v *Volumes, vol stowage.VolumeLocation) *source {
+func childSource(ctx context.Context, v *Volumes, vol stowage.VolumeLocation) drivers.Source {
 	snap, err := v.CreateSnapshot(ctx, vol, "stowage-inflight.1")
 	fatal(err)
 	s, err := v.OpenSnapshot(ctx, snap)
 	fatal(err)
-	return s.(*source)
+	return s
 }
 
 func fatal(err error) {
