@@ -130,6 +130,17 @@ func unneededBases(backends []string, limit int) (string, []any) {
 		append(args, stowage.BackupError, stowage.BackupDeleting, limit)
 }
 
+// Bases gives all bases on a backend, those that are to be removed as well.
+func (d *DB) Bases(ctx context.Context, backend string) ([]Base, error) {
+	rows, err := query(ctx, d, "list the bases on "+backend, scanBase,
+		`SELECT `+baseColumns+` FROM bases b WHERE b.backend = ? ORDER BY b.id`, backend)
+	var list []Base
+	for _, r := range rows {
+		list = append(list, r.Base)
+	}
+	return list, err
+}
+
 // BaseRemoved forgets a base whose snapshot is gone; what is forgotten already
 // is no error.
 func (d *DB) BaseRemoved(ctx context.Context, b Base) error {
