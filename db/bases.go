@@ -141,9 +141,20 @@ func (d *DB) Bases(ctx context.Context, backend string) ([]Base, error) {
 	return list, err
 }
 
+// GiveUpBase makes a base one that is to be removed; nobody is told of it any
+// more. One that is forgotten already is no error.
+func (d *DB) GiveUpBase(ctx context.Context, b Base) error {
+	return d.eachBase(ctx, b, `UPDATE bases SET replaced = id WHERE id = ?`)
+}
+
 // BaseRemoved forgets a base whose snapshot is gone; what is forgotten already
 // is no error.
 func (d *DB) BaseRemoved(ctx context.Context, b Base) error {
+	return d.eachBase(ctx, b, `DELETE FROM bases WHERE id = ?`)
+}
+
+// eachBase runs a statement for each row that is the base.
+func (d *DB) eachBase(ctx context.Context, b Base, statement string) error {
 	return d.inTx(ctx, func(tx *sql.Tx) error {
 		rows, err := basesOf(ctx, tx, b.Backend, b.VolumeID)
 		if err != nil {
@@ -153,8 +164,8 @@ func (d *DB) BaseRemoved(ctx context.Context, b Base) error {
 			if !r.same(b) {
 				continue
 			}
-			if _, err := tx.ExecContext(ctx, `DELETE FROM bases WHERE id = ?`, r.id); err != nil {
-				return fmt.Errorf("forget base %d: %w", r.id, err)
+			if _, err := tx.ExecContext(ctx, statement, r.id); err != nil {
+				return fmt.Errorf("base %d: %w", r.id, err)
 			}
 		}
 		return nil

@@ -60,6 +60,16 @@ func TestABaseThatWasReplacedIsRememberedUntilItIsRemoved(t *testing.T) {
 		}
 		wantUnneeded(t, d)
 		must(d.Base(t.Context(), b.Backend, b.VolumeID))(t)
+
+		// Its volume is gone.
+		for range 2 {
+			if err := d.GiveUpBase(t.Context(), b); err != nil {
+				t.Fatal(err)
+			}
+		}
+		_, err = d.Base(t.Context(), b.Backend, b.VolumeID)
+		wantCode(t, err, stowage.NotFound)
+		wantUnneeded(t, d, b)
 	})
 }
 

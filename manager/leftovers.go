@@ -119,13 +119,16 @@ func (l *leftovers) base(snap stowage.Snapshot) *db.Base {
 	return nil
 }
 
-// remove removes a snapshot, and then what is known of it.
+// remove removes a snapshot. One that is known as a base is given up first:
+// removeBases removes it until that has worked.
 func (l *leftovers) remove(ctx context.Context, snap stowage.Snapshot) {
 	l.Log.InfoContext(ctx, "removing a snapshot that nobody needs", "snapshot", snap.Name, "volume", snap.Volume.Name,
 		"volume_gone", l.orphans[snap.ID])
-	err := l.vols.RemoveSnapshot(ctx, snap)
-	if b := l.base(snap); err == nil && b != nil {
-		err = l.DB.BaseRemoved(ctx, *b)
+	var err error
+	if b := l.base(snap); b != nil {
+		err = l.DB.GiveUpBase(ctx, *b)
+	} else {
+		err = l.vols.RemoveSnapshot(ctx, snap)
 	}
 	if err != nil {
 		l.Log.WarnContext(ctx, "leftover snapshot not removed", "snapshot", snap.Name, "error", err)

@@ -44,6 +44,15 @@ func childMain(what string, args []string) {
 			fatal(err)
 			fatal(v.RemoveSnapshot(ctx, snap))
 		}
+	case "keep":
+		fmt.Println("ready")
+		for {
+			snap, err := v.CreateSnapshot(ctx, vol, "stowage-inflight.1")
+			fatal(err)
+			kept, err := v.KeepSnapshot(ctx, snap, keptName)
+			fatal(err)
+			fatal(v.RemoveSnapshot(ctx, kept))
+		}
 	}
 	fatal(fmt.Errorf("no such child: %s", what))
 }
