@@ -3,6 +3,7 @@
 package lvm
 
 import (
+	"context"
 	"os"
 	"path/filepath"
 	"strings"
@@ -22,7 +23,7 @@ func keep(t *testing.T, v *Volumes, vol stowage.VolumeLocation) stowage.Snapshot
 	kept, err := v.KeepSnapshot(t.Context(), snap, keptName)
 	must(t, err)
 	must(t, source.Close())
-	t.Cleanup(func() { _ = v.RemoveSnapshot(t.Context(), kept) })
+	t.Cleanup(func() { _ = v.RemoveSnapshot(context.Background(), kept) })
 	return kept
 }
 

@@ -152,9 +152,14 @@ func (s *lvmSite) hostOf(id string) string {
 }
 
 // ours are the LVs of Stowage's in a volume group.
-func (s *lvmSite) ours(kind string) []string {
+func (s *lvmSite) ours(kind string) (names []string) {
 	s.Helper()
-	return strings.Fields(s.host.sh(`lvs --noheadings -o lv_name -S lv_tags=~stowage %s`, groupOf(kind)))
+	for line := range strings.Lines(s.host.sh("lvs --noheadings -o lv_name,lv_tags %s", groupOf(kind))) {
+		if name, tags, _ := strings.Cut(strings.TrimSpace(line), " "); strings.Contains(tags, "stowage.") {
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 // lvmSettled waits until nothing is under way and wants only the snapshots of
@@ -200,18 +205,23 @@ func (s *lvmSite) wholeLifeOfLVM() {
 		s.write(c.v, 800*mib, 128)
 		second := s.lvmPoint(c.v, c.mode)
 		points[c.kind] = []point{first, second}
+		// What is kept is not in the way of Cinder's own extending.
+		s.demo.action(c.v.id, "os-extend", fields{"new_size": 2}, 202)
+		s.free(c.v.id)
+		s.write(c.v, 1500*mib, 64)
+		points[c.kind] = append(points[c.kind], s.lvmPoint(c.v, c.mode))
 		if n := s.storedBytes(second); n == 0 || n > 2*mib {
 			s.Errorf("the increment of the %s volume stored %d bytes", c.kind, n)
 		}
 	}
-	s.lvmSettled(points["thin"][1])
+	s.lvmSettled(points["thin"][2])
 	for _, kind := range kinds {
 		fresh := s.lvmBack(kind, points[kind][0], "")
 		// To one that is there, with other data in it.
 		s.write(fresh, 100*mib, 4096)
 		s.lvmBack(kind, points[kind][1], fresh.id)
 	}
-	s.lvmSettled(points["thin"][1])
+	s.lvmSettled(points["thin"][2])
 
 	// A base is in nobody's way, and goes with its volume.
 	s.demo.delete(thin.id)
@@ -222,7 +232,7 @@ func (s *lvmSite) wholeLifeOfLVM() {
 		s.Errorf("of volumes that are gone there is %v", s.ours("thin"))
 	}
 	for _, kind := range kinds {
-		s.lvmBack(kind, points[kind][1], "")
+		s.lvmBack(kind, points[kind][2], "")
 		for _, p := range points[kind] {
 			s.gone(p.id)
 		}

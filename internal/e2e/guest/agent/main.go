@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"time"
 
 	"github.com/stowage/stowage/internal/e2e/guest"
 )
@@ -18,10 +19,21 @@ func main() {
 }
 
 func run(address string) error {
-	conn, err := net.Dial("tcp", address)
+	conn, err := dial(address)
 	if err != nil {
 		return err
 	}
 	defer conn.Close()
 	return (&guest.Agent{}).Serve(conn)
+}
+
+// dial tries again for a while: what relays the address may be starting.
+func dial(address string) (conn net.Conn, err error) {
+	for range 100 {
+		if conn, err = net.Dial("tcp", address); err == nil {
+			return conn, nil
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	return nil, err
 }
