@@ -155,6 +155,17 @@ func (h *volumeHost) takeAway() {
 			h.Error(err)
 		}
 	}
+	dropQueues(h, h.name)
+}
+
+// dropQueues removes the queues that Cinder made for a host and would keep.
+func dropQueues(t testing.TB, host string) {
+	t.Helper()
+	for name := range strings.Lines(must(t)(run.rabbit("list_queues", "--no-table-headers", "name"))) {
+		if name = strings.TrimSpace(name); strings.HasPrefix(name, "cinder-volume."+host+"@") {
+			must(t)(run.rabbit("delete_queue", name))
+		}
+	}
 }
 
 // removeService has Cinder forget a volume service, for which its API has no
@@ -184,6 +195,8 @@ func buryGuests(t testing.TB, admin *user, id string) {
 	for _, s := range services.Services {
 		if strings.HasPrefix(s.Host, mark) {
 			fatal(t, removeService(t, s.Host))
+			host, _, _ := strings.Cut(s.Host, "@")
+			dropQueues(t, host)
 		}
 	}
 	var got struct {
