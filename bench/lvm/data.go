@@ -71,8 +71,8 @@ func fill(device string, size int64) error {
 	return errors.Join(err, f.Close())
 }
 
-// dirty writes over a hundredth of a volume, in pieces of 64 KiB anywhere.
-func dirty(device string, size int64, seed uint64) error {
+// dirty writes over so many percent of a volume, in pieces of 64 KiB anywhere.
+func dirty(device string, size, percent int64, seed uint64) error {
 	f, err := os.OpenFile(device, os.O_WRONLY, 0)
 	if err != nil {
 		return err
@@ -80,7 +80,7 @@ func dirty(device string, size int64, seed uint64) error {
 	random, key := rand.New(rand.NewPCG(seed, 2)), rand.NewChaCha8([32]byte{byte(seed), 2})
 	buf := make([]byte, 64<<10)
 	places := size / int64(len(buf))
-	for range places / 100 {
+	for range places * percent / 100 {
 		if _, err = key.Read(buf); err == nil {
 			_, err = f.WriteAt(buf, random.Int64N(places)*int64(len(buf)))
 		}

@@ -81,8 +81,12 @@ func (t *table) row(what string, prepare func() error, work func() (read, stored
 		return list[len(list)/2]
 	}
 	wall, used := mid(func(c cost) float64 { return c.wall }), mid(func(c cost) float64 { return c.cpu })
-	fmt.Printf("| %s | %.2f | %.0f | %.2f | %.2f | %.1f | %.1f |\n", what, wall, t.gib*1024/wall, used, used/t.gib,
-		mid(func(c cost) float64 { return float64(c.read) })/float64(mib), mid(func(c cost) float64 { return float64(c.stored) })/float64(mib))
+	bytesRead, stored := mid(func(c cost) float64 { return float64(c.read) }), mid(func(c cost) float64 { return float64(c.stored) })
+	speed := "" // of the whole volume, where any of it is read
+	if bytesRead > 0 {
+		speed = fmt.Sprintf("%.0f", t.gib*1024/wall)
+	}
+	fmt.Printf("| %s | %.2f | %s | %.2f | %.2f | %.1f | %.1f |\n", what, wall, speed, used, used/t.gib, bytesRead/float64(mib), stored/float64(mib))
 	return nil
 }
 

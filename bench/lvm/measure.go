@@ -80,13 +80,15 @@ func (r *rig) measure(ctx context.Context, t *table, kind string) error {
 	if last.base, err = r.keep(ctx, f); err != nil {
 		return err
 	}
-	if kind == "thin" {
-		if last, err = b.increments(ctx, t, "increment of 1 %, by thin_delta", engine.Changed, last); err != nil {
-			return err
+	for _, mode := range []engine.Mode{engine.Changed, engine.Compared} {
+		if mode == engine.Changed && kind == "thick" {
+			continue // nobody tells what changed
 		}
-	}
-	if last, err = b.increments(ctx, t, "increment of 1 %, compared", engine.Compared, last); err != nil {
-		return err
+		for _, share := range []int64{1, 0} {
+			if last, err = b.increments(ctx, t, mode, share, last); err != nil {
+				return err
+			}
+		}
 	}
 	if err := r.remove(ctx, last.base); err != nil {
 		return err
@@ -141,8 +143,10 @@ func (b *backups) fulls(ctx context.Context, t *table, f *frozen) (last made, er
 	return last, err
 }
 
-// increments measures backups after a hundredth of the volume was changed.
-func (b *backups) increments(ctx context.Context, t *table, what string, mode engine.Mode, last made) (made, error) {
+// increments measures backups after a share of the volume was changed, in
+// percent.
+func (b *backups) increments(ctx context.Context, t *table, mode engine.Mode, share int64, last made) (made, error) {
+	what := fmt.Sprintf("increment of %d %%, %s", share, map[engine.Mode]string{engine.Changed: "by thin_delta", engine.Compared: "compared"}[mode])
 	var f *frozen
 	seed := uint64(time.Now().UnixNano())
 	prepare := func() (err error) {
@@ -155,7 +159,7 @@ func (b *backups) increments(ctx context.Context, t *table, what string, mode en
 		}
 		seed++
 		if err == nil {
-			err = dirty(device(b.kind), b.size, seed)
+			err = dirty(device(b.kind), b.size, share, seed)
 		}
 		if err == nil {
 			f, err = b.freeze(ctx, b.kind)
