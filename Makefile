@@ -11,7 +11,7 @@ export STOWAGE_BIN := $(CURDIR)/bin/stowage
 
 .DEFAULT_GOAL := help
 .PHONY: help build build-ceph run check format lint unit test stack stack-down \
-	bench soak sample clean
+	bench bench-lvm soak sample clean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -51,6 +51,9 @@ stack-down: ## Stop the real stack (its data stays; $(STACK)/down --purge remove
 
 bench: ## Measure the engine on the real stack, beside other programs
 	bench/run -ext4
+
+bench-lvm: ## Measure backups of LVM volumes, beside other ways to read them
+	bench/lvm/run
 
 SOAK ?= 10m
 soak: ## Random histories on the real stack's Ceph, for SOAK=10m

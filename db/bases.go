@@ -130,9 +130,31 @@ func unneededBases(backends []string, limit int) (string, []any) {
 		append(args, stowage.BackupError, stowage.BackupDeleting, limit)
 }
 
+// Bases gives all bases on a backend, those that are to be removed as well.
+func (d *DB) Bases(ctx context.Context, backend string) ([]Base, error) {
+	rows, err := query(ctx, d, "list the bases on "+backend, scanBase,
+		`SELECT `+baseColumns+` FROM bases b WHERE b.backend = ? ORDER BY b.id`, backend)
+	var list []Base
+	for _, r := range rows {
+		list = append(list, r.Base)
+	}
+	return list, err
+}
+
+// GiveUpBase makes a base one that is to be removed; nobody is told of it any
+// more. One that is forgotten already is no error.
+func (d *DB) GiveUpBase(ctx context.Context, b Base) error {
+	return d.eachBase(ctx, b, `UPDATE bases SET replaced = id WHERE id = ?`)
+}
+
 // BaseRemoved forgets a base whose snapshot is gone; what is forgotten already
 // is no error.
 func (d *DB) BaseRemoved(ctx context.Context, b Base) error {
+	return d.eachBase(ctx, b, `DELETE FROM bases WHERE id = ?`)
+}
+
+// eachBase runs a statement for each row that is the base.
+func (d *DB) eachBase(ctx context.Context, b Base, statement string) error {
 	return d.inTx(ctx, func(tx *sql.Tx) error {
 		rows, err := basesOf(ctx, tx, b.Backend, b.VolumeID)
 		if err != nil {
@@ -142,8 +164,8 @@ func (d *DB) BaseRemoved(ctx context.Context, b Base) error {
 			if !r.same(b) {
 				continue
 			}
-			if _, err := tx.ExecContext(ctx, `DELETE FROM bases WHERE id = ?`, r.id); err != nil {
-				return fmt.Errorf("forget base %d: %w", r.id, err)
+			if _, err := tx.ExecContext(ctx, statement, r.id); err != nil {
+				return fmt.Errorf("base %d: %w", r.id, err)
 			}
 		}
 		return nil

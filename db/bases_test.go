@@ -47,6 +47,12 @@ func TestABaseThatWasReplacedIsRememberedUntilItIsRemoved(t *testing.T) {
 			t.Errorf("the base is %+v, want %+v", got, b)
 		}
 		wantUnneeded(t, d, a)
+		if all := must(d.Bases(t.Context(), a.Backend))(t); fmt.Sprint(all) != fmt.Sprint([]Base{a, b}) {
+			t.Errorf("there are %+v", all)
+		}
+		if other := must(d.Bases(t.Context(), "lvm:x:y"))(t); len(other) != 0 {
+			t.Errorf("on another backend there are %+v", other)
+		}
 		for range 2 {
 			if err := d.BaseRemoved(t.Context(), a); err != nil {
 				t.Fatal(err)
@@ -54,6 +60,16 @@ func TestABaseThatWasReplacedIsRememberedUntilItIsRemoved(t *testing.T) {
 		}
 		wantUnneeded(t, d)
 		must(d.Base(t.Context(), b.Backend, b.VolumeID))(t)
+
+		// Its volume is gone.
+		for range 2 {
+			if err := d.GiveUpBase(t.Context(), b); err != nil {
+				t.Fatal(err)
+			}
+		}
+		_, err = d.Base(t.Context(), b.Backend, b.VolumeID)
+		wantCode(t, err, stowage.NotFound)
+		wantUnneeded(t, d, b)
 	})
 }
 

@@ -60,7 +60,8 @@ type Volumes interface {
 }
 
 // Leftovers is what a driver can do whose CreateSnapshot may still finish when
-// its caller is dead: list all snapshots that are ours, those in use as well.
+// its caller is dead: list all snapshots that are ours, those in use and those
+// that are kept as well.
 type Leftovers interface {
 	Volumes
 	Leftovers(ctx context.Context) ([]stowage.Snapshot, error)
@@ -89,8 +90,9 @@ type ChangeSource interface {
 	// everything else is certainly the same in both. Extents that were
 	// discarded since count as well. What lies behind the end of a shorter base
 	// counts if it may hold data. NotFound: base is gone, is not the very
-	// snapshot that was created, or is not of this volume's image; fn may have
-	// been called by then, and what it was told must not be trusted.
+	// snapshot that was created, or is not of this volume's image, or what
+	// changed since cannot be told this time; fn may have been called by then,
+	// and what it was told must not be trusted. The caller compares the data.
 	Changed(ctx context.Context, base stowage.Snapshot, offset, length int64, fn func(stowage.Extent) error) error
 }
 
@@ -102,8 +104,20 @@ type Bases interface {
 	// KeepSnapshot turns a snapshot that was read into one that stays: under a
 	// name with which the volume can be deleted. It gives the snapshot as it is
 	// called now. Called again (the first caller died) with the old or the new
-	// name it gives the same. NotFound: the snapshot is gone, or another.
+	// name it gives the same. NotFound: the snapshot is gone, or another, or its
+	// volume was deleted or is one of which no snapshot may stay; what is there
+	// is to be removed by the name it had.
 	KeepSnapshot(ctx context.Context, snap stowage.Snapshot, name string) (stowage.Snapshot, error)
+}
+
+// Orphans is what a driver can do whose kept snapshots do not go with their
+// volume when a user deletes it: list those whose volume is gone for certain.
+// They are of use to nobody, CheckSnapshot gives NotFound for them, and
+// RemoveSnapshot removes them.
+type Orphans interface {
+	Bases
+	Leftovers
+	Orphans(ctx context.Context) ([]stowage.Snapshot, error)
 }
 
 // Target is a volume open for writing. WriteAt and WriteZeroes may be called

@@ -2,11 +2,8 @@ package manager
 
 import (
 	"context"
-	"strings"
-	"time"
 
 	"github.com/stowage/stowage"
-	"github.com/stowage/stowage/drivers"
 	"github.com/stowage/stowage/rpc"
 )
 
@@ -93,54 +90,6 @@ func (m *Manager) tidyEnded(ctx context.Context) {
 		}
 		m.tidy(ctx, j)
 	}
-}
-
-// leftoverGrace is between the two looks that a snapshot nobody knows of must
-// be seen at before it goes.
-const leftoverGrace = time.Minute
-
-// removeLeftovers removes snapshots that no job knows: those a driver finished
-// taking when its manager was dead already. Whose backup is not being made any
-// more, nobody will read. It is called by one goroutine.
-func (m *Manager) removeLeftovers(ctx context.Context) {
-	if m.Now().Sub(m.looked) < leftoverGrace {
-		return
-	}
-	m.looked = m.Now()
-	doubtful := map[string]bool{}
-	keys, _ := m.keys()
-	for _, key := range keys {
-		vols, _ := m.backend(key)
-		lister, ok := vols.(drivers.Leftovers)
-		if !ok {
-			continue
-		}
-		found, err := lister.Leftovers(ctx)
-		if err != nil {
-			m.Log.WarnContext(ctx, "snapshots not listed", "backend", key, "error", err)
-			continue
-		}
-		for _, snap := range found {
-			uuid, ours := strings.CutPrefix(snap.Name, snapshotPrefix)
-			if !ours {
-				continue
-			}
-			needed, err := m.DB.Creating(ctx, uuid)
-			switch {
-			case err != nil:
-				m.Log.WarnContext(ctx, "backup of a snapshot not looked for", "snapshot", snap.Name, "error", err)
-			case needed:
-			case !m.doubtful[snap.Name]:
-				doubtful[snap.Name] = true
-			default:
-				m.Log.InfoContext(ctx, "removing a snapshot that nobody knows of", "snapshot", snap.Name, "volume", snap.Volume.Name)
-				if err := vols.RemoveSnapshot(ctx, snap); err != nil {
-					m.Log.WarnContext(ctx, "leftover snapshot not removed", "snapshot", snap.Name, "error", err)
-				}
-			}
-		}
-	}
-	m.doubtful = doubtful
 }
 
 // endOverdue ends jobs that waited too long, or missed their window.

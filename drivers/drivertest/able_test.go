@@ -24,6 +24,10 @@ func (able) Leftovers(context.Context) ([]stowage.Snapshot, error) {
 	return make([]stowage.Snapshot, 1), nil
 }
 
+func (able) Orphans(context.Context) ([]stowage.Snapshot, error) {
+	return make([]stowage.Snapshot, 1), nil
+}
+
 func (able) OpenSnapshot(context.Context, stowage.Snapshot) (drivers.Source, error) {
 	return ableSource{}, nil
 }
@@ -48,19 +52,21 @@ func TestFaultyKeepsWhatADriverCanDo(t *testing.T) {
 	v := drivertest.FaultyVolumes(able{}, &faults)
 	bases, keeps := v.(drivers.Bases)
 	left, lists := v.(drivers.Leftovers)
+	orphans, knows := v.(drivers.Orphans)
 	source, err := v.OpenSnapshot(t.Context(), stowage.Snapshot{Name: "s"})
 	must(t, err)
 	changes, tells := source.(drivers.ChangeSource)
 	target, err := v.OpenTarget(t.Context(), stowage.VolumeLocation{Name: "v"})
 	must(t, err)
 	reads, readable := target.(drivers.ReadableTarget)
-	if !keeps || !lists || !tells || !readable {
-		t.Fatalf("keeps %v, lists %v, tells %v, reads %v", keeps, lists, tells, readable)
+	if !keeps || !lists || !knows || !tells || !readable {
+		t.Fatalf("keeps %v, lists %v, knows orphans %v, tells %v, reads %v", keeps, lists, knows, tells, readable)
 	}
 	told := 0
 	calls := map[drivertest.Op]func() error{
 		drivertest.OpKeepSnapshot: func() error { _, err := bases.KeepSnapshot(t.Context(), stowage.Snapshot{Name: "s"}, "k"); return err },
 		drivertest.OpLeftovers:    func() error { _, err := left.Leftovers(t.Context()); return err },
+		drivertest.OpOrphans:      func() error { _, err := orphans.Orphans(t.Context()); return err },
 		drivertest.OpChanged: func() error {
 			return changes.Changed(t.Context(), stowage.Snapshot{}, 0, 1, func(stowage.Extent) error { told++; return nil })
 		},
@@ -83,9 +89,10 @@ func TestFaultyKeepsWhatADriverCanDo(t *testing.T) {
 	plain := drivertest.FaultyVolumes(struct{ drivers.Volumes }{}, &faults)
 	_, keeps = plain.(drivers.Bases)
 	_, lists = plain.(drivers.Leftovers)
+	_, knows = plain.(drivers.Orphans)
 	_, tells = drivertest.FaultySource(struct{ drivers.Source }{}, "s", &faults).(drivers.ChangeSource)
 	_, readable = drivertest.FaultyTarget(struct{ drivers.Target }{}, "v", &faults).(drivers.ReadableTarget)
-	if keeps || lists || tells || readable {
-		t.Errorf("what cannot do it: keeps %v, lists %v, tells %v, reads %v", keeps, lists, tells, readable)
+	if keeps || lists || knows || tells || readable {
+		t.Errorf("what cannot do it: keeps %v, lists %v, knows orphans %v, tells %v, reads %v", keeps, lists, knows, tells, readable)
 	}
 }

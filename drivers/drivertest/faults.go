@@ -26,6 +26,7 @@ const (
 	OpOpenTarget     Op = "OpenTarget"
 	OpKeepSnapshot   Op = "KeepSnapshot"
 	OpLeftovers      Op = "Leftovers"
+	OpOrphans        Op = "Orphans"
 
 	OpReadAt      Op = "ReadAt"
 	OpAllocated   Op = "Allocated"

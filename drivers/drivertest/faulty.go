@@ -20,12 +20,21 @@ func FaultyStores(stores drivers.Stores, faults *Faults) drivers.Stores {
 }
 
 // FaultyVolumes passes everything on to the volumes, except for the faults,
-// and wraps what it opens. It can do what the volumes can: Bases and Leftovers.
+// and wraps what it opens. It can do what the volumes can: Bases, Leftovers and
+// Orphans.
 func FaultyVolumes(volumes drivers.Volumes, faults *Faults) drivers.Volumes {
 	faulty := &faultyVolumes{volumes, faults}
 	bases, keeps := volumes.(drivers.Bases)
 	left, lists := volumes.(drivers.Leftovers)
+	orphans, knows := volumes.(drivers.Orphans)
 	switch {
+	case knows:
+		return struct {
+			*faultyVolumes
+			faultyBases
+			faultyLeftovers
+			faultyOrphans
+		}{faulty, faultyBases{bases, faults}, faultyLeftovers{left, faults}, faultyOrphans{orphans, faults}}
 	case keeps && lists:
 		return struct {
 			*faultyVolumes
@@ -181,6 +190,19 @@ type faultyLeftovers struct {
 
 func (f faultyLeftovers) Leftovers(ctx context.Context) (snaps []stowage.Snapshot, err error) {
 	err = f.faults.call(OpLeftovers, "", func() (err error) { snaps, err = f.left.Leftovers(ctx); return err })
+	if err != nil {
+		return nil, err
+	}
+	return snaps, nil
+}
+
+type faultyOrphans struct {
+	orphans drivers.Orphans
+	faults  *Faults
+}
+
+func (f faultyOrphans) Orphans(ctx context.Context) (snaps []stowage.Snapshot, err error) {
+	err = f.faults.call(OpOrphans, "", func() (err error) { snaps, err = f.orphans.Orphans(ctx); return err })
 	if err != nil {
 		return nil, err
 	}

@@ -27,11 +27,11 @@
 // Commands that change something are never killed, not even when the caller
 // has lost interest: lvm2 suspends the user's volume while it takes a snapshot.
 //
-// Increments are not here yet. They need two things that are: a base that is
-// known by its LV's uuid, whatever its name, and the way to a pool's metadata
-// (withMetadata), within which thin_delta compares two snapshots as thin_dump
-// lists one. The driver will tell through an interface of package drivers that
-// embeds Source.
+// A thin snapshot may stay as the base of the next backup: inactive, under the
+// name it is given and with the tag stowage.base. What changed since is taken
+// from the same frozen metadata, by comparing what the pool has mapped for both
+// (thin_delta). Wherever that cannot be had, whole and beyond doubt, the driver
+// does not tell, and whoever asked compares the data.
 package lvm
 
 import (
@@ -66,9 +66,9 @@ type Options struct {
 	// StateDir is a directory, made if need be, that outlives a reboot: notes
 	// on metadata of pools that are held for a moment. Zero: /var/lib/stowage/lvm.
 	StateDir string
-	// LVM, Dmsetup and ThinDump are the paths of the tools. Empty: looked for
-	// where distributions put them.
-	LVM, Dmsetup, ThinDump string
+	// LVM, Dmsetup, ThinDump and ThinDelta are the paths of the tools. Empty:
+	// looked for where distributions put them.
+	LVM, Dmsetup, ThinDump, ThinDelta string
 	// Env is added to the environment of the tools, which is otherwise empty
 	// but for LC_ALL and PATH.
 	Env []string
@@ -117,6 +117,7 @@ func (o *Options) defaults() error {
 	fill(&o.LVM, tool("lvm"))
 	fill(&o.Dmsetup, tool("dmsetup"))
 	fill(&o.ThinDump, tool("thin_dump"))
+	fill(&o.ThinDelta, tool("thin_delta"))
 	return nil
 }
 

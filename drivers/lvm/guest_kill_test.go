@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/stowage/stowage"
+	"github.com/stowage/stowage/drivers"
 )
 
 // childMain is what the tests below kill: this program, with something to do.
@@ -43,16 +44,25 @@ func childMain(what string, args []string) {
 			fatal(err)
 			fatal(v.RemoveSnapshot(ctx, snap))
 		}
+	case "keep":
+		fmt.Println("ready")
+		for {
+			snap, err := v.CreateSnapshot(ctx, vol, "stowage-inflight.1")
+			fatal(err)
+			kept, err := v.KeepSnapshot(ctx, snap, keptName)
+			fatal(err)
+			fatal(v.RemoveSnapshot(ctx, kept))
+		}
 	}
 	fatal(fmt.Errorf("no such child: %s", what))
 }
 
-func childSource(ctx context.Context, v *Volumes, vol stowage.VolumeLocation) *source {
+func childSource(ctx context.Context, v *Volumes, vol stowage.VolumeLocation) drivers.Source {
 	snap, err := v.CreateSnapshot(ctx, vol, "stowage-inflight.1")
 	fatal(err)
 	s, err := v.OpenSnapshot(ctx, snap)
 	fatal(err)
-	return s.(*source)
+	return s
 }
 
 func fatal(err error) {

@@ -162,6 +162,9 @@ func TestGuestSuiteThin(t *testing.T) {
 				run(t, "lvremove -f -y %s/%s", group, vol.Name)
 			},
 			AllocatedBytes: mapped,
+			Left: func(t *testing.T, vol stowage.VolumeLocation) bool {
+				return run(t, `lvs --noheadings -o lv_name -S lv_tags={"stowage.volume=%s"} %s`, vol.Name, group) != ""
+			},
 		}
 	})
 }

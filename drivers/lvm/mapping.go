@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math/bits"
 	"strconv"
 
 	"github.com/stowage/stowage"
@@ -21,11 +20,9 @@ type mapping struct {
 	size int64
 
 	// turn is held while the mapping is found out.
-	turn  chan struct{}
-	known bool
-	// blockBytes is 0, and blocks is nil, where all counts as mapped.
-	blockBytes int64
-	blocks     []uint64 // a bit each: 32 MiB for 16 TiB in blocks of 64 KiB
+	turn   chan struct{}
+	known  bool
+	blocks *blockSet // nil: all counts as mapped
 }
 
 // newMapping looks whether what is not mapped reads as zeros at all: not with
@@ -60,38 +57,7 @@ func (m *mapping) walk(ctx context.Context, offset, length int64, fn func(stowag
 	if m.blocks == nil {
 		return fn(stowage.Extent{Offset: offset, Length: length})
 	}
-	end := offset + length
-	last := (end + m.blockBytes - 1) / m.blockBytes
-	for b := m.next(offset/m.blockBytes, true); b < last; b = m.next(b, true) {
-		if err := ctx.Err(); err != nil {
-			return fmt.Errorf("list extents: %w", err)
-		}
-		to := m.next(b, false)
-		start, stop := max(offset, b*m.blockBytes), min(end, to*m.blockBytes)
-		if err := fn(stowage.Extent{Offset: start, Length: stop - start}); err != nil {
-			return err
-		}
-		b = to
-	}
-	return nil
-}
-
-// next gives the first block at or behind b that is mapped, or is not; the
-// number of bits if there is none.
-func (m *mapping) next(b int64, mapped bool) int64 {
-	for i := b / 64; i < int64(len(m.blocks)); i++ {
-		word := m.blocks[i]
-		if !mapped {
-			word = ^word
-		}
-		if i == b/64 {
-			word &= ^uint64(0) << (b % 64)
-		}
-		if word != 0 {
-			return i*64 + int64(bits.TrailingZeros64(word))
-		}
-	}
-	return int64(len(m.blocks)) * 64
+	return m.blocks.walk(ctx, offset, length, fn)
 }
 
 // load finds the mapping out. Only an ended context is an error: with anything
@@ -111,28 +77,29 @@ func (m *mapping) load(ctx context.Context) error {
 		return fmt.Errorf("list extents: %w", ctx.Err())
 	}
 	if err != nil {
-		m.blockBytes, m.blocks = 0, nil
+		m.blocks = nil
 		m.v.o.Log.WarnContext(ctx, "thin snapshot is read whole", "lv", m.lv.Name, "pool", m.lv.Pool, "error", err)
 	}
 	m.known = true
 	return nil
 }
 
-// dump has the frozen metadata listed, and reads the list while it comes.
+// dump has the frozen metadata listed.
 func (m *mapping) dump(ctx context.Context, device string) error {
-	m.blockBytes, m.blocks = 0, nil
+	m.blocks = nil
+	return m.v.stream(ctx, m.v.o.ThinDump, []string{"--format", "xml", "--metadata-snap", "--dev-id", m.lv.ThinID, device}, m.parse)
+}
+
+// stream runs a tool and has what it writes read while it comes.
+func (v *Volumes) stream(ctx context.Context, path string, args []string, parse func(io.Reader) error) error {
 	out, in := io.Pipe()
 	read := make(chan error, 1)
 	go func() {
-		err := m.parse(out)
+		err := parse(out)
 		_ = out.CloseWithError(err) // ends the tool, if it has not ended
 		read <- err
 	}()
-	c := Command{
-		Path: m.v.o.ThinDump, Timeout: dumpTimeout,
-		Args: []string{"--format", "xml", "--metadata-snap", "--dev-id", m.lv.ThinID, device},
-	}
-	err := m.v.o.Runner.Run(ctx, c, in)
+	err := v.o.Runner.Run(ctx, Command{Path: path, Timeout: dumpTimeout, Args: args}, in)
 	_ = in.Close()
 	return errors.Join(err, <-read)
 }
@@ -193,13 +160,11 @@ func (m *mapping) begin(line []byte) error {
 	if err != nil {
 		return err
 	}
-	if m.blocks != nil || sectors < 1 || sectors > 1<<22 {
-		return fmt.Errorf("blocks of %d sectors, or a second pool", sectors)
+	if m.blocks != nil {
+		return fmt.Errorf("a second pool")
 	}
-	m.blockBytes = sectors * 512
-	blocks := (m.size + m.blockBytes - 1) / m.blockBytes
-	m.blocks = make([]uint64, (blocks+63)/64)
-	return nil
+	m.blocks, err = newBlockSet(m.size, sectors)
+	return err
 }
 
 func (m *mapping) add(line []byte, key string, n int64) error {
@@ -207,22 +172,8 @@ func (m *mapping) add(line []byte, key string, n int64) error {
 	if err != nil {
 		return err
 	}
-	if m.blocks == nil || n < 1 || b > int64(len(m.blocks))*64-n {
-		return fmt.Errorf("not within %d bytes", m.size)
+	if m.blocks == nil {
+		return fmt.Errorf("no pool before it")
 	}
-	for ; n > 0; b, n = b+1, n-1 {
-		m.blocks[b/64] |= 1 << (b % 64)
-	}
-	return nil
-}
-
-// attribute reads a number of a tag, not negative.
-func attribute(line []byte, key string) (int64, error) {
-	_, rest, ok := bytes.Cut(line, []byte(" "+key+`="`))
-	text, _, closed := bytes.Cut(rest, []byte(`"`))
-	n, err := strconv.ParseInt(string(text), 10, 64)
-	if !ok || !closed || err != nil || n < 0 {
-		return 0, fmt.Errorf("no number %s", key)
-	}
-	return n, nil
+	return m.blocks.add(b, n)
 }

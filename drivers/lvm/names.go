@@ -16,7 +16,8 @@ const (
 
 // Tags say whose snapshot an LV is. LVM allows all characters of names in them.
 const (
-	tagOurs     = "stowage.inflight"
+	tagOurs     = "stowage.inflight" // until it is kept
+	tagBase     = "stowage.base"     // from then on
 	tagVolume   = "stowage.volume="
 	tagSnapshot = "stowage.snapshot="
 	tagOrigin   = "stowage.origin="

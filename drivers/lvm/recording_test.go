@@ -25,6 +25,7 @@ const (
 type recorder struct {
 	lvs    []lv
 	free   int64
+	table  string // of device-mapper, for any device
 	change func(r *recorder, c Command) error
 	calls  []string
 }
@@ -43,11 +44,14 @@ func (r *recorder) Run(ctx context.Context, c Command, stdout io.Writer) error {
 	case c.Args[0] == "vgs":
 		_, err := fmt.Fprintf(stdout, `{"report":[{"vg":[{"vg_free":"%d","vg_extent_size":"4194304"}]}]}`, r.free)
 		return err
+	case c.Args[0] == "table":
+		_, err := fmt.Fprint(stdout, r.table)
+		return err
 	case c.Args[0] == "lvs":
 		selection := c.Args[len(c.Args)-2]
 		rows := []lv{}
 		for _, l := range r.lvs {
-			if strings.Contains(selection, `lv_name="`+l.Name+`"`) || strings.HasPrefix(selection, "lv_tags=") && l.Tags != "" {
+			if strings.Contains(selection, `lv_name="`+l.Name+`"`) || strings.HasPrefix(selection, "lv_tags=") && l.ours() {
 				rows = append(rows, l)
 			}
 		}

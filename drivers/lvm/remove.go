@@ -45,7 +45,7 @@ func (v *Volumes) removeNamed(ctx context.Context, snap stowage.Snapshot, id sna
 		return nil
 	case snap.ID != "" && l.UUID != id.lv:
 		return nil // gone, and another one has the name
-	case !l.ours() || l.tag(tagVolume) != snap.Volume.Name || l.tag(tagSnapshot) != snap.Name:
+	case !l.ours() || l.tag(tagVolume) != snap.Volume.Name || !l.named(snap.Name):
 		return stowage.Errorf(stowage.Conflict, "LV %s is none of ours", name)
 	}
 	return v.remove(ctx, l)
@@ -54,6 +54,9 @@ func (v *Volumes) removeNamed(ctx context.Context, snap stowage.Snapshot, id sna
 // remove removes this very LV: the selection keeps lvremove from another one
 // that has taken the name meanwhile.
 func (v *Volumes) remove(ctx context.Context, l *lv) error {
+	v.mu.Lock()
+	delete(v.bases, l.Name) // it need not be put away
+	v.mu.Unlock()
 	if err := v.closeAll(l.Name); err != nil {
 		v.o.Log.WarnContext(ctx, "snapshot not closed", "lv", l.Name, "error", err)
 	}

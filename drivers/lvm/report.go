@@ -80,7 +80,18 @@ func (l *lv) tag(prefix string) string {
 	return ""
 }
 
-func (l *lv) ours() bool { return slices.Contains(strings.Split(l.Tags, ","), tagOurs) }
+func (l *lv) tagged(tag string) bool { return slices.Contains(strings.Split(l.Tags, ","), tag) }
+
+func (l *lv) ours() bool { return l.tagged(tagOurs) || l.base() }
+
+// base: it is a snapshot that was kept, or is about to be.
+func (l *lv) base() bool { return l.tagged(tagBase) }
+
+// named: it is the snapshot of this name. One that is being kept has two.
+func (l *lv) named(snapshot string) bool { return l.tagged(tagSnapshot + snapshot) }
+
+// orphan: the volume it is a snapshot of is gone.
+func (l *lv) orphan() bool { return l.OriginUUID != l.tag(tagOrigin) }
 
 // bytes is the length of what is read from it; the size of a classic snapshot
 // itself is that of its store.

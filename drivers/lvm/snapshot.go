@@ -70,7 +70,7 @@ func (v *Volumes) create(ctx context.Context, snap *stowage.Snapshot) error {
 // foundAgain describes a snapshot that is there already; it reports true for
 // one that is ours and must be made anew.
 func (v *Volumes) foundAgain(origin, made *lv, snap *stowage.Snapshot) (bool, error) {
-	if !made.ours() || made.tag(tagVolume) != snap.Volume.Name || made.tag(tagSnapshot) != snap.Name {
+	if !made.ours() || made.tag(tagVolume) != snap.Volume.Name || !made.named(snap.Name) {
 		return false, stowage.Errorf(stowage.Conflict, "an LV %s is there, and none of ours", made.Name)
 	}
 	switch {
@@ -228,6 +228,8 @@ func (v *Volumes) findSnapshot(ctx context.Context, snap stowage.Snapshot) (*lv,
 	switch {
 	case l == nil:
 		return nil, stowage.Errorf(stowage.NotFound, "snapshot %s of volume %s is gone", snap.Name, snap.Volume.Name)
+	case l.base() && l.orphan():
+		return nil, stowage.Errorf(stowage.NotFound, "volume %s was deleted, and its snapshot %s is of no use", snap.Volume.Name, snap.Name)
 	case l.UUID != id.lv || l.tag(tagOrigin) != id.origin || !l.classicSnapshot() && !l.thin():
 		return nil, stowage.Errorf(stowage.NotFound, "another LV is in the place of snapshot %s of volume %s", snap.Name, snap.Volume.Name)
 	case l.overflowed():

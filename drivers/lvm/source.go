@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/stowage/stowage"
+	"github.com/stowage/stowage/drivers"
 )
 
 // source implements drivers.Source on the device of a snapshot.
@@ -31,7 +32,7 @@ type source struct {
 	watched chan struct{}
 }
 
-func (v *Volumes) openSource(ctx context.Context, l *lv, snap stowage.Snapshot) (*source, error) {
+func (v *Volumes) openSource(ctx context.Context, l *lv, snap stowage.Snapshot) (drivers.Source, error) {
 	if err := v.activate(ctx, l); err != nil {
 		return nil, err
 	}
@@ -52,24 +53,33 @@ func (v *Volumes) openSource(ctx context.Context, l *lv, snap stowage.Snapshot) 
 	life, stop := context.WithCancel(context.WithoutCancel(ctx))
 	s.stop = stop
 	go s.watch(life)
-	if err := v.hold(s, l.Name); err != nil {
+	if err := v.hold(s, l); err != nil {
 		stop()
 		<-s.watched
 		return nil, errors.Join(err, d.f.Close())
 	}
-	return s, nil
+	if s.mapping == nil {
+		return s, nil
+	}
+	return &thinSource{source: s, turn: make(chan struct{}, 1)}, nil
 }
 
 func (s *source) Size() int64 { return s.d.size }
 
-// Close does not wait for reads under way; the device is closed after them.
+// Close does not wait for reads under way; the device is closed after them. One
+// that was kept meanwhile is put away.
 func (s *source) Close() error {
-	if !s.v.drop(s) {
+	lv, was := s.v.drop(s)
+	if !was {
 		return nil
 	}
 	s.stop()
 	<-s.watched
-	return s.d.f.Close()
+	err := s.d.f.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), changeTimeout)
+	defer cancel()
+	s.v.rest(ctx, lv)
+	return err
 }
 
 func (s *source) ReadAt(p []byte, offset int64) (int, error) {

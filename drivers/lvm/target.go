@@ -73,7 +73,7 @@ func (v *Volumes) openTarget(ctx context.Context, name string) (*target, error) 
 		err = t.askPool(ctx)
 	}
 	if err == nil {
-		err = v.hold(t, l.Name)
+		err = v.hold(t, l)
 	}
 	if err != nil {
 		return nil, errors.Join(err, d.f.Close())
@@ -267,7 +267,7 @@ func (t *target) Flush() error {
 }
 
 func (t *target) Close() error {
-	if !t.v.drop(t) {
+	if _, was := t.v.drop(t); !was {
 		return nil
 	}
 	return t.d.f.Close()

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"sync"
 
 	"github.com/stowage/stowage"
@@ -22,6 +23,7 @@ type Volumes struct {
 
 	mu     sync.Mutex
 	open   map[io.Closer]string // by what LV they are
+	bases  map[string]bool      // LVs that are to be inactive when nobody reads them
 	closed bool
 }
 
@@ -34,7 +36,7 @@ func Open(ctx context.Context, opts Options) (*Volumes, error) {
 	}
 	v := &Volumes{
 		o: opts, key: Key(opts.Host, opts.VolumeGroup),
-		change: make(chan struct{}, 1), open: map[io.Closer]string{},
+		change: make(chan struct{}, 1), open: map[io.Closer]string{}, bases: map[string]bool{},
 	}
 	if _, _, err := v.space(ctx); err != nil {
 		return nil, fmt.Errorf("open %s: %w", v.key, err)
@@ -75,23 +77,27 @@ func (v *Volumes) closeAll(lv string) error {
 }
 
 // hold notes what was opened, so that it can be closed.
-func (v *Volumes) hold(c io.Closer, lv string) error {
+func (v *Volumes) hold(c io.Closer, l *lv) error {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if v.closed {
 		return stowage.Errorf(stowage.Unavailable, "backend %s was closed", v.key)
 	}
-	v.open[c] = lv
+	v.open[c] = l.Name
+	if l.base() {
+		v.bases[l.Name] = true
+	}
 	return nil
 }
 
-// drop is told of what is closed, and whether it was the first to close it.
-func (v *Volumes) drop(c io.Closer) bool {
+// drop is told of what is closed; it gives the LV's name now, and whether this
+// was the first to close it.
+func (v *Volumes) drop(c io.Closer) (lv string, was bool) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	_, was := v.open[c]
+	lv, was = v.open[c]
 	delete(v.open, c)
-	return was
+	return lv, was
 }
 
 // lock waits for its turn to change something.
@@ -105,21 +111,23 @@ func (v *Volumes) lock(ctx context.Context) (unlock func(), err error) {
 }
 
 // Leftovers lists the snapshots of this package in the volume group, those that
-// are being read as well: who asks must know which are in use. RemoveSnapshot
-// takes each as it is. VolumeID is not known here.
+// are being read or are kept as well: who asks must know which are in use.
+// RemoveSnapshot takes each as it is. VolumeID is not known here.
 func (v *Volumes) Leftovers(ctx context.Context) ([]stowage.Snapshot, error) {
-	rows, err := v.list(ctx, `lv_tags={"`+tagOurs+`"}`)
+	return v.ours(ctx, func(*lv) bool { return true })
+}
+
+// ours lists those of our snapshots that are wanted.
+func (v *Volumes) ours(ctx context.Context, wanted func(*lv) bool) ([]stowage.Snapshot, error) {
+	rows, err := v.list(ctx, `lv_tags={"`+tagOurs+`"} || lv_tags={"`+tagBase+`"}`)
 	if err != nil {
-		return nil, fmt.Errorf("list leftovers: %w", err)
+		return nil, fmt.Errorf("list snapshots: %w", err)
 	}
 	var found []stowage.Snapshot
 	for _, l := range rows {
-		snap := stowage.Snapshot{
-			Name:   l.tag(tagSnapshot),
-			Volume: stowage.VolumeLocation{Backend: v.key, Name: l.tag(tagVolume)},
-		}
-		if !l.ours() || l.Name != lvName(v.o.VolumeGroup, snap.Volume.Name, snap.Name) {
-			continue // somebody made a copy of a snapshot, tags and all
+		snap, ok := l.own(v)
+		if !ok || !wanted(l) {
+			continue
 		}
 		if err := l.describe(&snap); err != nil {
 			return nil, err
@@ -127,6 +135,20 @@ func (v *Volumes) Leftovers(ctx context.Context) ([]stowage.Snapshot, error) {
 		found = append(found, snap)
 	}
 	return found, nil
+}
+
+// own tells which snapshot of ours an LV is; false for one that has our tags
+// and not our name: somebody made a copy of a snapshot, tags and all.
+func (l *lv) own(v *Volumes) (stowage.Snapshot, bool) {
+	snap := stowage.Snapshot{Volume: stowage.VolumeLocation{Backend: v.key, Name: l.tag(tagVolume)}}
+	for t := range strings.SplitSeq(l.Tags, ",") {
+		name, ok := strings.CutPrefix(t, tagSnapshot)
+		if ok && l.ours() && l.Name == lvName(v.o.VolumeGroup, snap.Volume.Name, name) {
+			snap.Name = name
+			return snap, true
+		}
+	}
+	return snap, false
 }
 
 // check refuses what has no business with this backend.

@@ -95,12 +95,18 @@ func (s *site) searchLogs() {
 		secret["a token"] = token
 	}
 	defer tokens.Unlock()
+	logs := maps.Clone(s.elsewhere)
 	for _, name := range s.logs() {
 		data, err := os.ReadFile(name)
 		if err != nil {
 			s.Error(err)
 		}
-		text := string(data)
+		if logs == nil {
+			logs = map[string]string{}
+		}
+		logs[name] = string(data)
+	}
+	for name, text := range logs {
 		for what, value := range secret {
 			if value != "" && strings.Contains(text, value) {
 				s.Errorf("%s holds %s", name, what)

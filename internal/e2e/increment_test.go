@@ -23,14 +23,19 @@ func (p *process) stored() (all []stored) {
 	p.t.Helper()
 	data, err := os.ReadFile(p.log)
 	fatal(p.t, err)
-	for line := range strings.Lines(string(data)) {
+	return storedIn(p.t, p.name, string(data))
+}
+
+func storedIn(t testing.TB, name, log string) (all []stored) {
+	t.Helper()
+	for line := range strings.Lines(log) {
 		_, rest, ok := strings.Cut(line, " mode=")
 		if !ok || !strings.Contains(line, "backup stored") {
 			continue
 		}
 		var one stored
 		if _, err := fmt.Sscanf(rest, "%s read=%d stored=%d", &one.mode, &one.read, &one.bytes); err != nil {
-			p.t.Fatalf("%s logs %q: %v", p.name, line, err)
+			t.Fatalf("%s logs %q: %v", name, line, err)
 		}
 		all = append(all, one)
 	}

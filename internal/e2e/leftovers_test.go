@@ -44,6 +44,7 @@ func (r *theRun) buryTheDead(t testing.TB) {
 func (r *theRun) bury(t testing.TB, id string) {
 	t.Helper()
 	admin := logIn(t, "admin", "admin")
+	buryGuests(t, admin, id)
 	for _, u := range []*user{logIn(t, "demo", "demo"), logIn(t, "alt", "alt")} {
 		var sources, all []string
 		for _, v := range u.list() {

@@ -43,6 +43,7 @@ type site struct {
 	container string // of the test, in demo's account
 
 	processes  []*process
+	elsewhere  map[string]string // logs of processes that ran in a guest
 	volumes    []string
 	containers []*bin
 	projects   []string // ids of those the test made
@@ -114,8 +115,24 @@ func (s *site) exec(text string, args ...any) {
 func (s *site) conf(host string) string {
 	s.Helper()
 	env := func(key string) string { return stacktest.Env(s, key) }
+	return s.confOf(hostConf{
+		host: host, dir: s.dir, state: filepath.Join(s.dir, "state-"+host), masterKey: s.masterKey(), enabled: "ceph",
+		backends: fmt.Sprintf("[ceph]\nvolume_driver = rbd\nrbd_pool = %s\nrbd_user = %s\nrbd_ceph_conf = %s\nrbd_keyring = %s\n",
+			env("CEPH_POOL"), env("CEPH_USER"), env("CEPH_CONF"), env("CEPH_KEYRING")),
+	})
+}
+
+// hostConf is what one host's configuration has of its own.
+type hostConf struct {
+	host, dir, state, masterKey string
+	enabled, backends           string // names, and their sections
+}
+
+func (s *site) confOf(h hostConf) string {
+	s.Helper()
+	env := func(key string) string { return stacktest.Env(s, key) }
 	options := map[string]string{
-		"debug": "true", "host": host, "state_path": filepath.Join(s.dir, "state-"+host), "enabled_backends": "ceph",
+		"debug": "true", "host": h.host, "state_path": h.state, "enabled_backends": h.enabled,
 		"transport_url": strings.TrimSuffix(env("TRANSPORT_URL"), "/") + "/" + s.vhost,
 		"bind_host":     "127.0.0.1", "bind_port": "1", "report_interval": "1", "service_down_time": "5",
 		"periodic_interval": "1", "lease_time": "8", "graceful_shutdown_timeout": "60",
@@ -138,7 +155,7 @@ func (s *site) conf(host string) string {
 	if s.reseller {
 		fmt.Fprintf(&text, "access_mode = reseller\n%s", s.credentials("stowage_reseller"))
 	}
-	fmt.Fprintf(&text, "\n[encryption]\nmaster_key_file = %s\n", s.masterKey())
+	fmt.Fprintf(&text, "\n[encryption]\nmaster_key_file = %s\n", h.masterKey)
 	fmt.Fprintf(&text, "\n[engine]\n")
 	if s.smallPacks || s.slow {
 		fmt.Fprintf(&text, "object_size_mb = 4\n")
@@ -146,9 +163,8 @@ func (s *site) conf(host string) string {
 	if s.slow {
 		fmt.Fprintf(&text, "job_bandwidth_mb = 2\nfetches = 1\n")
 	}
-	fmt.Fprintf(&text, "\n[ceph]\nvolume_driver = rbd\nrbd_pool = %s\nrbd_user = %s\nrbd_ceph_conf = %s\nrbd_keyring = %s\n",
-		env("CEPH_POOL"), env("CEPH_USER"), env("CEPH_CONF"), env("CEPH_KEYRING"))
-	name := filepath.Join(s.dir, host+".conf")
+	fmt.Fprintf(&text, "\n%s", h.backends)
+	name := filepath.Join(h.dir, h.host+".conf")
 	fatal(s, os.WriteFile(name, []byte(text.String()), 0o600))
 	return name
 }
