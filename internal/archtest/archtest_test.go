@@ -21,12 +21,16 @@ const module = "github.com/stowage/stowage"
 // a name that ends in /... stands for all below. A package that is not here
 // may import nothing of the project.
 var may = map[string][]string{
-	"engine":             {"drivers", "engine/..."},
-	"engine/chunk":       {},
-	"engine/codec":       {},
-	"engine/seal":        {"engine/chunk"},
-	"engine/pack":        {"engine/chunk", "engine/codec", "engine/seal"},
-	"engine/manifest":    {"engine/chunk", "engine/codec", "engine/seal"},
+	"engine":          {"drivers", "engine/..."},
+	"engine/chunk":    {},
+	"engine/codec":    {},
+	"engine/seal":     {"engine/chunk"},
+	"engine/pack":     {"engine/chunk", "engine/codec", "engine/seal"},
+	"engine/manifest": {"engine/chunk", "engine/codec", "engine/seal"},
+
+	"engine/cinderbackup":            {},
+	"engine/cinderbackup/cindertest": {},
+
 	"drivers/file":       {"drivers"},
 	"drivers/dir":        {"drivers"},
 	"drivers/swift":      {"drivers"},
@@ -40,8 +44,8 @@ var may = map[string][]string{
 	"service":            {"db", "rpc", "cloud", "auth"},
 	"api":                {"auth", "cloud", "internal/logging"},
 	"api/hp":             {"api", "auth", "db", "service"},
-	"manager":            {"db", "rpc", "cloud", "drivers", "engine", "engine/manifest", "engine/seal"},
-	"catalog":            {"db", "drivers", "engine", "engine/manifest", "engine/seal"},
+	"manager":            {"db", "rpc", "cloud", "drivers", "engine", "engine/cinderbackup", "engine/manifest", "engine/seal"},
+	"catalog":            {"db", "drivers", "engine", "engine/cinderbackup", "engine/manifest", "engine/seal"},
 	"internal/harness":   {"..."},
 	"internal/e2e":       {"..."},
 	"internal/soak":      {"..."},
