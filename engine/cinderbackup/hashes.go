@@ -4,8 +4,8 @@ import (
 	"io"
 )
 
-// maxBlock bounds the length of a block; the default is 32 KiB.
-const maxBlock = 1 << 30
+// minBlock and maxBlock bound the length of a block; the default is 32 KiB.
+const minBlock, maxBlock = 512, 1 << 30
 
 // ReadHashes reads the _sha256file object of a backup, and calls fn with the
 // SHA-256 of each block of the volume, in order. Corrupt: it is none, or another
@@ -29,7 +29,7 @@ func ReadHashes(r io.Reader, p Prefix, fn func(blockBytes int64, sum [32]byte) e
 			return j.is("volume_id", p.VolumeID)
 		case "chunk_size":
 			seen |= 8
-			block, err = j.number(1, maxBlock)
+			block, err = j.number(minBlock, maxBlock)
 			return err
 		case "sha256s":
 			if block == 0 || seen&16 != 0 {
