@@ -216,6 +216,41 @@ func TestASoundBackupOfCinderBackupsIsFoundSound(t *testing.T) {
 	}
 }
 
+// Objects may be whole and still not be what the backup is of: then the hashes
+// that cinder-backup stored tell.
+func TestAWholeObjectThatIsNotTheRightOneIsFound(t *testing.T) {
+	c := newCinders(t, Options{PackBudget: 8 << 20})
+	verify := func(n int) []Damage {
+		t.Helper()
+		found, err := c.Verify(t.Context(), VerifyInput{Store: c.store, Chain: c.chain(n), Deep: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.whole()
+		return found
+	}
+	// The full backup is made anew, of other data.
+	data := bytes.Clone(c.made[0].Data)
+	data[cinderBytes/2]++
+	full := c.made[0].Backup
+	cindertest.Make(full, data, func(name string, data []byte) {
+		if !strings.HasSuffix(name, "_sha256file") {
+			c.store.set(name, data)
+		}
+	})
+	found := verify(2)
+	if len(found) != 1 || !strings.HasPrefix(found[0].Name, c.made[0].Prefix+"-") || !strings.Contains(found[0].Why, "not what was backed up") {
+		t.Errorf("found %+v", found)
+	}
+	// Without the hashes, or with a list that is none, nothing is wrong.
+	for _, list := range [][]byte{nil, []byte("{")} {
+		c.store.set(c.made[2].Prefix+"_sha256file", list)
+		if found := verify(2); len(found) != 0 {
+			t.Errorf("found %+v", found)
+		}
+	}
+}
+
 func TestAnObjectThatDoesNotFitIntoMemoryIsRefused(t *testing.T) {
 	c := newCinders(t, Options{})
 	c.Engine = New(Options{})

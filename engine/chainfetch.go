@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/md5"
+	"errors"
 	"fmt"
 
 	"golang.org/x/sync/errgroup"
@@ -27,10 +28,14 @@ func (e *Engine) newChainFetcher(store drivers.Store, c *OpenedChain) *chainFetc
 	return &chainFetcher{Engine: e, store: store, chain: c, limit: limiter(e.opts.JobBytesPerSecond), cpus: e.cpus()}
 }
 
-// partSink takes what a chainFetcher finds. It is called by many goroutines at once.
+// partSink takes what a chainFetcher finds. All but next are called by many
+// goroutines at once.
 type partSink interface {
+	// next is told of an object before it is fetched, in the order of their
+	// offsets, and gives the hashes its part is to be held against.
+	next(p cinderbackup.Part) (sums, error)
 	// part gets what is in an object, checked. spare is room for whatever.
-	part(ctx context.Context, p cinderbackup.Part, plain, spare []byte) error
+	part(ctx context.Context, p cinderbackup.Part, s sums, plain, spare []byte) error
 	// damaged is told of an object that cannot be had. Its error ends everything.
 	damaged(p cinderbackup.Part, err error) error
 }
@@ -43,7 +48,12 @@ func (f *chainFetcher) run(ctx context.Context, s partSink) error {
 		if gctx.Err() != nil {
 			break
 		}
-		group.Go(func() error { return f.fetch(gctx, s, f.chain.Part(i)) })
+		p := f.chain.Part(i)
+		hashes, err := s.next(p)
+		if err != nil {
+			return errors.Join(err, group.Wait())
+		}
+		group.Go(func() error { return f.fetch(gctx, s, p, hashes) })
 	}
 	if err := group.Wait(); err != nil {
 		return err
@@ -54,7 +64,7 @@ func (f *chainFetcher) run(ctx context.Context, s partSink) error {
 // fetch reads one object and gives it to the sink. It first gets a buffer and
 // then room for what is in the object, as those do who make packs. An object
 // that is not what it was is asked for once more.
-func (f *chainFetcher) fetch(ctx context.Context, s partSink, p cinderbackup.Part) error {
+func (f *chainFetcher) fetch(ctx context.Context, s partSink, p cinderbackup.Part, hashes sums) error {
 	buf, err := f.reads.get(ctx)
 	if err != nil {
 		return err
@@ -71,7 +81,7 @@ func (f *chainFetcher) fetch(ctx context.Context, s partSink, p cinderbackup.Par
 	defer unmap(plain)
 	for range 2 {
 		if err = f.read(ctx, p, plain, buf); err == nil {
-			return s.part(ctx, p, plain, buf)
+			return s.part(ctx, p, hashes, plain, buf)
 		}
 		if !isMissing(err) && stowage.CodeOf(err) != stowage.Corrupt {
 			return err
@@ -129,7 +139,9 @@ type partWriter struct{ *outlet }
 // comparePiece is the grain at which what the target holds is left alone.
 const comparePiece = 256 << 10
 
-func (w *partWriter) part(ctx context.Context, p cinderbackup.Part, plain, spare []byte) error {
+func (w *partWriter) next(cinderbackup.Part) (sums, error) { return sums{}, nil }
+
+func (w *partWriter) part(ctx context.Context, p cinderbackup.Part, _ sums, plain, spare []byte) error {
 	for _, r := range p.Runs {
 		for at := r.Offset; at < r.End(); {
 			if err := ctx.Err(); err != nil {
