@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/stowage/stowage"
+	"github.com/stowage/stowage/drivers"
 	"github.com/stowage/stowage/engine/cinderbackup"
 	"github.com/stowage/stowage/engine/cinderbackup/cindertest"
 )
@@ -77,7 +78,7 @@ func (c *cinders) chain(n int) *cinderbackup.Chain {
 	return chain
 }
 
-func (c *cinders) restore(n int, target *memTarget, change func(*RestoreInput)) error {
+func (c *cinders) restore(n int, target drivers.Target, change func(*RestoreInput)) error {
 	c.Helper()
 	in := RestoreInput{Store: c.store, Chain: c.chain(n), Target: target, Progress: &Progress{}}
 	if change != nil {
@@ -114,7 +115,7 @@ func TestWhatCinderBackupStoredIsRestored(t *testing.T) {
 		}
 	}
 	equal := &memTarget{t: t, data: bytes.Clone(c.made[2].Data)}
-	if err := c.restore(2, equal, func(in *RestoreInput) { in.Compare = true }); err != nil || equal.wrote+equal.zeroed != 0 {
+	if err := c.restore(2, readableTarget{equal}, func(in *RestoreInput) { in.Compare = true }); err != nil || equal.wrote+equal.zeroed != 0 {
 		t.Errorf("what the volume held already: %v, and %d bytes were written", err, equal.wrote+equal.zeroed)
 	}
 	if err := c.restore(2, &memTarget{t: t, data: make([]byte, cinderBytes-1)}, nil); stowage.CodeOf(err) != stowage.Invalid {
@@ -287,7 +288,6 @@ func TestRestoresOfCinderBackupsAtOnceShareTheMemory(t *testing.T) {
 func TestDeletingABackupOfCinderBackupsTakesItsObjectsAndNoOthers(t *testing.T) {
 	c := newCinders(t, Options{})
 	first := ""
-	c.store.slow = nil
 	store := &watched{c.store, func(name string) {
 		if first == "" {
 			first = name
