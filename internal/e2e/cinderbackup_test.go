@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"database/sql"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -13,6 +14,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/go-sql-driver/mysql"
+
 	"github.com/stowage/stowage"
 	"github.com/stowage/stowage/internal/stacktest"
 )
@@ -21,8 +24,10 @@ import (
 // two increments that a real cinder-backup made with each of its compressions.
 // Each is listed, imported, restored by a manager and to a file, and deleted.
 func TestBackupsOfCinderBackupAreTakenOver(t *testing.T) {
+	run.begin(t)
+	all := t
 	for algorithm, p := range map[string]newcomer{
-		"zlib": {bytes: gib}, // its default, of a whole volume
+		"zlib": {bytes: 270 * mib}, // its default
 		"none": {bytes: 130 * mib, reseller: true, take: true},
 		"bz2":  {bytes: 130 * mib, reseller: true},
 		"zstd": {bytes: 130 * mib, reseller: true, take: true, records: true},
@@ -30,7 +35,7 @@ func TestBackupsOfCinderBackupAreTakenOver(t *testing.T) {
 		t.Run(algorithm, func(t *testing.T) {
 			t.Parallel()
 			s := deploy(t, plan{reseller: p.reseller})
-			p.site, p.algorithm = s, algorithm
+			p.site, p.algorithm, p.all = s, algorithm, all
 			p.run()
 		})
 	}
@@ -39,8 +44,9 @@ func TestBackupsOfCinderBackupAreTakenOver(t *testing.T) {
 // newcomer is one who comes from cinder-backup.
 type newcomer struct {
 	*site
+	all       testing.TB // the test of all of them
 	algorithm string
-	bytes     int64 // of the image, which Cinder counts as 1 GiB
+	bytes     int64 // of the image, which Cinder counts as 1 GiB: cinder-backup is slow
 	reseller  bool
 	take      bool
 	records   bool // he has exported Cinder's records
@@ -53,8 +59,9 @@ type newcomer struct {
 }
 
 func (n *newcomer) run() {
-	service := n.cinderBackup()
+	n.cinderBackup()
 	n.source = n.volume(1)
+	n.move(n.source)
 	fill(n, n.source, n.bytes, dots(n.algorithm, int(n.bytes/(8*mib)))) // and that is the image's length from now on
 	for i := range 3 {
 		if i > 0 {
@@ -85,36 +92,45 @@ func (n *newcomer) run() {
 	for i := range n.backups { // the youngest first: Cinder keeps what has children
 		n.forget(n.backups[len(n.backups)-1-i])
 	}
-	service.kill()
 }
 
+// zone is the availability zone of the newcomer's cinder-backup, and its host.
+func (n *newcomer) zone() string { return "e2e-" + strings.ReplaceAll(n.id, "_", "-") }
+
 // cinderBackup starts a cinder-backup with the algorithm, in an availability
-// zone of its own, by which it is chosen.
-func (n *newcomer) cinderBackup() *process {
+// zone of its own, by which it is chosen. It stays until all newcomers are done:
+// whose backup is deleted by whom, Cinder leaves to chance.
+func (n *newcomer) cinderBackup() {
 	n.Helper()
 	dir := filepath.Join(stacktest.Env(n, "STACK_DIR"), "cinder")
-	host := "e2e-" + strings.ReplaceAll(n.id, "_", "-")
-	more := filepath.Join(n.dir, "cinder-backup.conf")
-	fatal(n, os.WriteFile(more, fmt.Appendf(nil, "[DEFAULT]\nhost = %s\nstorage_availability_zone = %s\nbackup_compression_algorithm = %s\n",
-		host, host, n.algorithm), 0o644))
 	// Cinder's user must reach it.
-	shared := filepath.Join(dir, "tmp", host+".conf")
-	fatal(n, exec.Command("install", "-m", "644", more, shared).Run())
-	n.Cleanup(func() { fatal(n, os.Remove(shared)) })
-	as := []string{"--reuid", "cinder", "--regid", "cinder", "--init-groups"}
-	p := start(n, "cinder-backup", filepath.Join(n.dir, "cinder-backup.log"), "setpriv", append(as, "--pdeathsig", "kill",
+	more := filepath.Join(dir, "tmp", n.zone()+".conf")
+	text := fmt.Appendf(nil, "[DEFAULT]\nhost = %s\nstorage_availability_zone = %s\nbackup_compression_algorithm = %s\n", n.zone(), n.zone(), n.algorithm)
+	fatal(n, os.WriteFile(more, text, 0o600))
+	fatal(n, exec.Command("chown", "cinder:", more).Run())
+	as := []string{"--reuid", "cinder", "--regid", "cinder", "--init-groups", "--pdeathsig", "kill"}
+	// os-brick, through which it opens images, looks for the keyring in /etc/ceph and
+	// nowhere else: for this process alone, that is the stack's own.
+	command := append([]string{
+		"--mount", "sh", "-c", `mount --bind "$0" /etc/ceph && exec "$@"`, filepath.Dir(stacktest.Env(n, "CEPH_KEYRING")), "setpriv",
+	}, as...)
+	p := start(n.all, "cinder-backup", filepath.Join(run.dir, n.zone()+".log"), "unshare", append(command,
 		"env", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "TMPDIR="+filepath.Join(dir, "tmp"),
-		"cinder-backup", "--config-file", filepath.Join(dir, "cinder.conf"), "--config-file", shared)...)
-	n.Cleanup(func() {
+		"cinder-backup", "--config-file", filepath.Join(dir, "cinder.conf"), "--config-file", more)...)
+	all, host := n.all, n.zone()
+	all.Cleanup(func() {
 		p.kill()
 		out, err := exec.Command("setpriv", append(as, "cinder-manage", "--config-file", filepath.Join(dir, "cinder.conf"),
 			"service", "remove", "cinder-backup", host)...).CombinedOutput()
 		if err != nil {
-			n.Errorf("cinder-manage service remove: %v: %s", err, out)
+			all.Errorf("cinder-manage service remove: %v: %s", err, out)
 		}
-		if n.Failed() {
+		if all.Failed() {
 			log, err := os.ReadFile(p.log)
-			n.Logf("cinder-backup (%v):\n%s", err, fernet.ReplaceAll(log[max(0, len(log)-8000):], []byte("***")))
+			all.Logf("%s (%v):\n%s", host, err, fernet.ReplaceAll(log[max(0, len(log)-8000):], []byte("***")))
+		}
+		if err := os.Remove(more); err != nil {
+			all.Error(err)
 		}
 	})
 	until(n, "cinder-backup is up", func() bool {
@@ -127,16 +143,29 @@ func (n *newcomer) cinderBackup() *process {
 		n.admin.cinder(http.MethodGet, "/os-services?binary=cinder-backup&host="+host, nil).want(n, 200).into(n, &got)
 		return len(got.Services) == 1 && got.Services[0].State == "up"
 	})
-	return p
+}
+
+// move has Cinder believe that a volume is in the zone of the newcomer's
+// cinder-backup: by that it chooses, whatever zone a request names, and there is
+// no other way to be served by this one and not by one that the stack has.
+func (n *newcomer) move(volume string) {
+	n.Helper()
+	env := func(key string) string { return stacktest.Env(n, key) }
+	c := mysql.NewConfig()
+	c.User, c.Passwd, c.Net, c.Addr, c.DBName = "openstack", env("DB_OPENSTACK_PASSWORD"), "tcp", env("DB_HOST")+":"+env("DB_PORT"), "cinder"
+	cinder, err := sql.Open("mysql", c.FormatDSN())
+	fatal(n, err)
+	defer cinder.Close()
+	_, err = cinder.Exec("UPDATE volumes SET availability_zone = ? WHERE id = ?", n.zone(), volume)
+	fatal(n, err)
 }
 
 // backUp lets cinder-backup back up the source, and gives the backup's id.
 func (n *newcomer) backUp(incremental bool) string {
 	n.Helper()
-	zone := "e2e-" + strings.ReplaceAll(n.id, "_", "-")
 	var got struct{ Backup struct{ ID, Status string } }
 	n.demo.cinder(http.MethodPost, "/backups", fields{"backup": fields{
-		"volume_id": n.source, "container": n.container, "incremental": incremental, "availability_zone": zone,
+		"volume_id": n.source, "container": n.container, "incremental": incremental,
 		"name": fmt.Sprintf("evening %d", len(n.backups)),
 	}}).want(n, 202).into(n, &got)
 	id := got.Backup.ID
@@ -149,15 +178,37 @@ func (n *newcomer) backUp(incremental bool) string {
 		return got.Backup.Status == "available"
 	})
 	n.free(n.source)
+	n.stored(id)
 	return id
 }
 
-// forget has Cinder delete a backup; gone is gone.
+// stored makes sure that the backup is compressed as it should be.
+func (n *newcomer) stored(id string) {
+	n.Helper()
+	for _, name := range n.demo.objects(n.container) {
+		if strings.HasSuffix(name, id+"_metadata") {
+			if text := n.demo.object(http.MethodGet, n.container, name, nil).want(n, 200).body; !strings.Contains(text, `"compression": "`+n.algorithm+`"`) {
+				n.Errorf("nothing of the backup is compressed with %s", n.algorithm)
+			}
+			return
+		}
+	}
+	n.Errorf("backup %s is not in the container", id)
+}
+
+// forget has Cinder delete a backup; gone is gone. It refuses while it counts
+// children that it has just forgotten.
 func (n *newcomer) forget(id string) {
 	n.Helper()
-	n.demo.cinder(http.MethodDelete, "/backups/"+id, nil).want(n, 202, 404, 400)
 	until(n, "Cinder has forgotten a backup", func() bool {
-		return n.demo.cinder(http.MethodGet, "/backups/"+id, nil).want(n, 200, 404).status == http.StatusNotFound
+		a := n.demo.cinder(http.MethodGet, "/backups/"+id, nil).want(n, 200, 404)
+		if a.status == http.StatusNotFound {
+			return true
+		}
+		if !strings.Contains(a.body, `"deleting"`) {
+			n.demo.cinder(http.MethodDelete, "/backups/"+id, nil).want(n, 202, 404, 400)
+		}
+		return false
 	})
 }
 
