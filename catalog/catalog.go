@@ -1,6 +1,8 @@
 // Package catalog tells what backups a container holds, from the container
 // alone: it lists them, verifies and restores them, and writes them into a
-// database that has lost them. Of the operator it takes the master key.
+// database that has lost them. Of the operator it takes the master key. It does
+// the same with backups that Cinder's own service made, for those who come from
+// there.
 //
 // A tenant can write to his container, so nothing in it is believed before the
 // engine has checked it: of a listing only names that a root can have are
@@ -25,6 +27,7 @@ import (
 	"github.com/stowage/stowage"
 	"github.com/stowage/stowage/drivers"
 	"github.com/stowage/stowage/engine"
+	"github.com/stowage/stowage/engine/cinderbackup"
 	"github.com/stowage/stowage/engine/manifest"
 	"github.com/stowage/stowage/engine/seal"
 )
@@ -37,7 +40,21 @@ type Catalog struct {
 	Project, Container string
 	// Unsealed lets Import take what is not sealed, too.
 	Unsealed bool
+	// Format is whose backups are looked for.
+	Format Format
+	// Records, if there are any, are those of Cinder's backups to look at; of
+	// others only what their chains need.
+	Records []cinderbackup.Record
 }
+
+// Format tells whose backups are meant.
+type Format string
+
+// The formats there are.
+const (
+	Stowage      Format = "stowage"
+	CinderBackup Format = "cinder-backup"
+)
 
 // maxRoots bounds what is kept of a listing.
 const maxRoots = 100_000
@@ -48,6 +65,9 @@ const maxRoots = 100_000
 // is taken; newer ones that cannot are told besides. Only a listing that fails,
 // a cancelled context, and fn end the scan early.
 func (c *Catalog) Scan(ctx context.Context, volume string, fn func(Entry) error) error {
+	if c.Format == CinderBackup {
+		return c.scanCinder(ctx, volume, fn)
+	}
 	found, err := c.list(ctx, volume, uuid.Nil)
 	if err != nil {
 		return err
@@ -68,6 +88,9 @@ func (c *Catalog) Scan(ctx context.Context, volume string, fn func(Entry) error)
 
 // Find gives one backup whose root can be read. volume may be empty.
 func (c *Catalog) Find(ctx context.Context, volume string, backup uuid.UUID) (Entry, error) {
+	if c.Format == CinderBackup {
+		return c.findCinder(ctx, volume, backup)
+	}
 	found, err := c.list(ctx, volume, backup)
 	if err != nil {
 		return Entry{}, err
@@ -86,6 +109,11 @@ func (c *Catalog) Find(ctx context.Context, volume string, backup uuid.UUID) (En
 			}
 		}
 	}
+	return c.only(backup, good, bad)
+}
+
+// only gives the one good backup of those that were found by a UUID.
+func (c *Catalog) only(backup uuid.UUID, good, bad []Entry) (Entry, error) {
 	if slices.ContainsFunc(good, func(e Entry) bool { return e.Sealed }) {
 		good = slices.DeleteFunc(good, func(e Entry) bool { return !e.Sealed })
 	}
@@ -242,7 +270,7 @@ func (c *Catalog) digest(ctx context.Context, name string) (string, int64, error
 // over. progress may be nil.
 func (c *Catalog) Verify(ctx context.Context, e *Entry, deep bool, progress *engine.Progress) ([]engine.Damage, error) {
 	found, err := c.Engine.Verify(ctx, engine.VerifyInput{
-		Store: c.Store, Root: e.Root, Digest: e.Digest, Keys: c.keys(), Deep: deep, Progress: progress,
+		Store: c.Store, Root: e.Root, Digest: e.Digest, Keys: c.keys(), Chain: e.Chain, Deep: deep, Progress: progress,
 	})
 	if err != nil {
 		e.blame(err)
@@ -257,6 +285,6 @@ func (c *Catalog) Verify(ctx context.Context, e *Entry, deep bool, progress *eng
 // Restore writes a backup to the target.
 func (c *Catalog) Restore(ctx context.Context, e Entry, target drivers.Target, progress *engine.Progress) error {
 	return c.Engine.Restore(ctx, engine.RestoreInput{
-		Store: c.Store, Root: e.Root, Digest: e.Digest, Keys: c.keys(), Target: target, Progress: progress,
+		Store: c.Store, Root: e.Root, Digest: e.Digest, Keys: c.keys(), Chain: e.Chain, Target: target, Progress: progress,
 	})
 }

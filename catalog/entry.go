@@ -7,6 +7,7 @@ import (
 
 	"github.com/stowage/stowage"
 	"github.com/stowage/stowage/engine"
+	"github.com/stowage/stowage/engine/cinderbackup"
 	"github.com/stowage/stowage/engine/manifest"
 )
 
@@ -18,7 +19,7 @@ const (
 	Readable State = "readable" // its root is; the rest was not looked at
 	Sound    State = "sound"    // verified, and nothing is wrong
 	Damaged  State = "damaged"  // it is not what was stored
-	Locked   State = "locked"   // it is sealed, and the key is not here
+	Locked   State = "locked"   // it is sealed, or its volume was, and the key is not here
 	Unknown  State = "unknown"  // it could not be found out
 )
 
@@ -40,6 +41,12 @@ type Entry struct {
 	Name, Description     string
 	VolumeName            string
 	SnapshotAt, CreatedAt time.Time
+
+	// Of a backup that cinder-backup made. Attempt has no fence then, Root is
+	// the name of its _metadata, Digest the chain's, and StoredBytes is not
+	// known.
+	Chain  *cinderbackup.Chain  // nil: it is one of our own, or cannot be read
+	Record *cinderbackup.Record // what Cinder's database says of it; nil: it was not asked
 }
 
 // Good tells that nothing is known to be wrong with the backup.

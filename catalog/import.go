@@ -23,6 +23,9 @@ func (c *Catalog) Import(ctx context.Context, d *db.DB, e Entry, now time.Time) 
 	if stowage.CodeOf(err) != stowage.NotFound {
 		return false, err
 	}
+	if c.Format == CinderBackup {
+		return c.importCinder(ctx, d, e, now)
+	}
 	seen := e.Digest
 	root, err := c.open(ctx, &e)
 	if err == nil && e.Digest != seen {

@@ -42,3 +42,27 @@ func (d *DB) ImportBackup(ctx context.Context, b *stowage.Backup, objects []byte
 	*b = row
 	return nil
 }
+
+// ReplaceReaches writes sets of backups that have one anew. It is guarded by the
+// lineage's version, as all changes of sets are: Conflict otherwise, also when
+// one of the backups has no set any more, and nothing has changed.
+func (d *DB) ReplaceReaches(ctx context.Context, l Lineage, sets []Reach) error {
+	return d.inTx(ctx, func(tx *sql.Tx) error {
+		if err := moveLineage(ctx, tx, l); err != nil {
+			return err
+		}
+		for _, r := range sets {
+			res, err := tx.ExecContext(ctx, `DELETE FROM reaches WHERE backup_id = ? AND lineage_id = ?`, r.BackupID, l.ID)
+			if err != nil {
+				return fmt.Errorf("take away the set of backup %d: %w", r.BackupID, err)
+			}
+			if err := moved(res, fmt.Sprintf("replace the set of backup %d", r.BackupID)); err != nil {
+				return err
+			}
+			if err := putReach(ctx, tx, r.BackupID, l, r.Objects); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}

@@ -29,6 +29,7 @@ func TestTheParentIsTheNewestPointInTimeThatCanBeRestored(t *testing.T) {
 		made(0, func(b *stowage.Backup) { b.Container = "C" })
 		made(0, func(b *stowage.Backup) { b.Manifest = "" })
 		made(0, func(b *stowage.Backup) { b.Damaged = "a pack is gone" })
+		made(0, func(b *stowage.Backup) { b.Manifest = "volume_9/20260101120000/az_nova_backup_x_metadata" })
 		created(t, d, nil)
 		want := func(id int64) {
 			t.Helper()

@@ -9,6 +9,7 @@ import (
 
 	"github.com/stowage/stowage"
 	"github.com/stowage/stowage/drivers"
+	"github.com/stowage/stowage/engine/cinderbackup"
 	"github.com/stowage/stowage/engine/manifest"
 	"github.com/stowage/stowage/engine/seal"
 )
@@ -28,6 +29,30 @@ func (e *Engine) Delete(ctx context.Context, store drivers.Store, volume string,
 		name := manifest.PackName(volume, p)
 		if kind == seal.Map {
 			name = manifest.MapName(volume, p)
+		}
+		group.Go(func() error { return remove(gctx, store, name, progress) })
+		return gctx.Err()
+	})
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	return each
+}
+
+// DeleteMember removes all objects of one backup of cinder-backup's; else as
+// Delete. Its _metadata goes first, so that what is left is taken for no backup.
+func (e *Engine) DeleteMember(ctx context.Context, store drivers.Store, m cinderbackup.Member, progress *Progress) error {
+	if progress == nil {
+		progress = &Progress{}
+	}
+	progress.all.Add(int64(m.Objects) + 2)
+	group, gctx := errgroup.WithContext(ctx)
+	group.SetLimit(e.opts.Fetches)
+	first := true
+	each := m.Names(func(name string) error {
+		if first {
+			first = false
+			return remove(gctx, store, name, progress)
 		}
 		group.Go(func() error { return remove(gctx, store, name, progress) })
 		return gctx.Err()

@@ -22,6 +22,12 @@
 // as somebody waits for room; so jobs cannot wait for one another in a circle.
 // The packs of one job get smaller when more jobs run.
 //
+// Backups that Cinder's own service made are restored and verified, too (package
+// cinderbackup). Their objects can only be checked whole, so one is decompressed
+// into room for packs and held against its MD5 before any of it is written. What
+// their lists take is the one thing that lies on the heap; maxChain bounds it for
+// the process.
+//
 // What may run beside what, for one backup:
 //
 //	          Backup   Restore  Verify  Delete
@@ -103,7 +109,8 @@ type Engine struct {
 	reads  *buffers
 	packs  *semaphore.Weighted
 	crowd  crowd
-	rooms  *buffers      // of packs
+	rooms  *buffers // of packs
+	chains *semaphore.Weighted
 	jobs   atomic.Int64  // backups that run
 	rate   *rate.Limiter // nil: no bound
 	codecs codecs
@@ -113,13 +120,14 @@ type Engine struct {
 func New(o Options) *Engine {
 	o = o.withDefaults()
 	return &Engine{
-		opts:  o,
-		cpu:   semaphore.NewWeighted(int64(o.CPUs)),
-		reads: newBuffers(readBytes+readSlack, int(o.ReadBudget/readBytes), int(o.ReadBudget/readBytes)),
-		packs: semaphore.NewWeighted(o.PackBudget),
-		crowd: crowd{all: map[*packer]bool{}},
-		rooms: newBuffers(o.PackBytes+packSlack, 0, 0), // new ones have only what is written to them
-		rate:  limiter(o.BytesPerSecond),
+		opts:   o,
+		cpu:    semaphore.NewWeighted(int64(o.CPUs)),
+		reads:  newBuffers(readBytes+readSlack, int(o.ReadBudget/readBytes), int(o.ReadBudget/readBytes)),
+		packs:  semaphore.NewWeighted(o.PackBudget),
+		crowd:  crowd{all: map[*packer]bool{}},
+		rooms:  newBuffers(o.PackBytes+packSlack, 0, 0), // new ones have only what is written to them
+		rate:   limiter(o.BytesPerSecond),
+		chains: semaphore.NewWeighted(maxChain),
 	}
 }
 

@@ -51,15 +51,31 @@ func (b *buffers) get(ctx context.Context) ([]byte, error) {
 		b.lent++
 		return buf, nil
 	}
-	buf, err := unix.Mmap(-1, 0, b.size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_ANON|unix.MAP_PRIVATE)
+	buf, err := mapped(b.size)
 	if err != nil {
 		if b.room != nil {
 			b.room.Release(1)
 		}
-		return nil, fmt.Errorf("get %d bytes of memory: %w", b.size, err)
+		return nil, err
 	}
 	b.lent++
 	return buf, nil
+}
+
+// mapped gets memory that lies outside the Go heap.
+func mapped(size int) ([]byte, error) {
+	buf, err := unix.Mmap(-1, 0, size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_ANON|unix.MAP_PRIVATE)
+	if err != nil {
+		return nil, fmt.Errorf("get %d bytes of memory: %w", size, err)
+	}
+	return buf, nil
+}
+
+// unmap gives back what mapped got.
+func unmap(buf []byte) {
+	if err := unix.Munmap(buf); err != nil {
+		panic(fmt.Sprintf("engine: give back a buffer: %v", err)) // not ours: memory is corrupt
+	}
 }
 
 // put gives a buffer back.
@@ -72,9 +88,7 @@ func (b *buffers) put(buf []byte) {
 	}
 	b.mu.Unlock()
 	if !kept {
-		if err := unix.Munmap(buf[:b.size]); err != nil {
-			panic(fmt.Sprintf("engine: give back a buffer: %v", err)) // not ours: memory is corrupt
-		}
+		unmap(buf[:b.size])
 	}
 	if b.room != nil {
 		b.room.Release(1)

@@ -8,7 +8,7 @@ import (
 
 	"github.com/stowage/stowage"
 	"github.com/stowage/stowage/drivers"
-	"github.com/stowage/stowage/engine/chunk"
+	"github.com/stowage/stowage/engine/cinderbackup"
 )
 
 // RestoreInput is what a restore needs.
@@ -18,7 +18,10 @@ type RestoreInput struct {
 	// Empty: the root is believed as it is.
 	Root, Digest string
 	Keys         Keyring
-	Target       drivers.Target
+	// Chain, if there is one, says that the backup is cinder-backup's: what is
+	// read is the chain, Digest is the chain's, and Root and Keys are not asked.
+	Chain  *cinderbackup.Chain
+	Target drivers.Target
 	// Compare reads what the target holds, if it can be read, and writes only
 	// what differs.
 	Compare bool
@@ -26,6 +29,18 @@ type RestoreInput struct {
 	// ends the restore.
 	BeforeWrite func(context.Context) error
 	Progress    *Progress // may be nil
+}
+
+// stored is a backup that was opened for a restore.
+type stored interface {
+	// bytes is the length of the volume.
+	bytes() int64
+	// lookAt looks at every object, without reading any.
+	lookAt(ctx context.Context) ([]Damage, error)
+	// write writes the volume.
+	write(ctx context.Context, out *outlet) error
+	// close gives up what it holds.
+	close()
 }
 
 // Restore writes the backup to the beginning of the target; what a larger
@@ -37,40 +52,71 @@ func (e *Engine) Restore(ctx context.Context, in RestoreInput) error {
 	if in.Progress == nil {
 		in.Progress = &Progress{}
 	}
-	root, err := e.ReadRoot(ctx, in.Store, in.Root, in.Digest, in.Keys)
+	s, err := e.open(ctx, in)
 	if err != nil {
 		return err
 	}
-	if root.Info.VolumeBytes > in.Target.Size() {
-		return stowage.Errorf(stowage.Invalid, "the volume has %d bytes, the backup %d", in.Target.Size(), root.Info.VolumeBytes)
+	defer s.close()
+	if s.bytes() > in.Target.Size() {
+		return stowage.Errorf(stowage.Invalid, "the volume has %d bytes, the backup %d", in.Target.Size(), s.bytes())
 	}
-	damages, err := e.LookAt(ctx, in.Store, root.Root, nil)
+	damages, err := s.lookAt(ctx)
 	if err != nil {
 		return err
 	}
 	if len(damages) > 0 {
 		return damaged(damages)
 	}
-	in.Progress.all.Store(root.Info.VolumeBytes)
-	w := &writer{fetcher: e.newFetcher(in.Store, root), target: in.Target, progress: in.Progress}
-	if w.fresh, err = in.Target.Empty(ctx); err != nil {
+	in.Progress.all.Store(s.bytes())
+	out := &outlet{target: in.Target, progress: in.Progress}
+	if out.fresh, err = in.Target.Empty(ctx); err != nil {
 		return fmt.Errorf("look at the volume: %w", err)
 	}
-	if readable, ok := in.Target.(drivers.ReadableTarget); ok && in.Compare && !w.fresh {
-		w.holds = readable
+	if readable, ok := in.Target.(drivers.ReadableTarget); ok && in.Compare && !out.fresh {
+		out.holds = readable
 	}
 	if in.BeforeWrite != nil {
 		if err := in.BeforeWrite(ctx); err != nil {
 			return err
 		}
 	}
-	if err := w.run(ctx, w); err != nil {
+	if err := s.write(ctx, out); err != nil {
 		return err
 	}
 	if err := in.Target.Flush(); err != nil {
 		return fmt.Errorf("flush the volume: %w", err)
 	}
 	return nil
+}
+
+func (e *Engine) open(ctx context.Context, in RestoreInput) (stored, error) {
+	if in.Chain != nil {
+		return e.openChain(ctx, in.Store, in.Chain, in.Digest)
+	}
+	root, err := e.ReadRoot(ctx, in.Store, in.Root, in.Digest, in.Keys)
+	if err != nil {
+		return nil, err
+	}
+	return &rooted{e, in.Store, root}, nil
+}
+
+// rooted is a backup with a root.
+type rooted struct {
+	*Engine
+	store drivers.Store
+	root  *Opened
+}
+
+func (r *rooted) bytes() int64 { return r.root.Info.VolumeBytes }
+func (r *rooted) close()       {}
+
+func (r *rooted) lookAt(ctx context.Context) ([]Damage, error) {
+	return r.LookAt(ctx, r.store, r.root.Root, nil)
+}
+
+func (r *rooted) write(ctx context.Context, out *outlet) error {
+	w := &writer{fetcher: r.newFetcher(r.store, r.root), outlet: out}
+	return w.run(ctx, w)
 }
 
 // damaged makes one error of many damages. If all that is wrong is that
@@ -90,10 +136,7 @@ func damaged(damages []Damage) error {
 // writer writes what a fetcher finds to a target.
 type writer struct {
 	*fetcher
-	target   drivers.Target
-	holds    drivers.ReadableTarget // nil: what the target holds is not looked at
-	fresh    bool
-	progress *Progress
+	*outlet
 }
 
 // zeroPiece is how much is made zeros at a time, so that progress moves and a
@@ -185,38 +228,8 @@ func (w *writer) differs(ctx context.Context, e entry, buf []byte) (bool, error)
 // damaged ends the restore: what follows might be damaged as well.
 func (w *writer) damaged(_ entry, err error) error { return err }
 
-// zeroRun is the grain at which zeros within a chunk become holes.
-const zeroRun = 64 << 10
-
-// chunk writes a chunk, its runs of zeros as zeros.
+// chunk writes a chunk.
 func (w *writer) chunk(_ context.Context, e entry, plain []byte) error {
-	at := int64(e.Chunk) * int64(w.root.Format.ChunkBytes)
 	defer w.progress.done.Add(int64(len(plain)))
-	for len(plain) > 0 {
-		n := 0
-		empty := chunk.IsZero(plain[:min(zeroRun, len(plain))])
-		for n < len(plain) && chunk.IsZero(plain[n:min(n+zeroRun, len(plain))]) == empty {
-			n = min(n+zeroRun, len(plain))
-		}
-		if empty {
-			if err := w.zero(at, int64(n)); err != nil {
-				return err
-			}
-		} else if _, err := w.target.WriteAt(plain[:n], at); err != nil {
-			return fmt.Errorf("write %d bytes at %d: %w", n, at, err)
-		}
-		plain, at = plain[n:], at+int64(n)
-	}
-	return nil
-}
-
-// zero makes a run of the target zeros; a fresh target is zeros already.
-func (w *writer) zero(at, length int64) error {
-	if w.fresh || length == 0 {
-		return nil
-	}
-	if err := w.target.WriteZeroes(at, length); err != nil {
-		return fmt.Errorf("write %d zeros at %d: %w", length, at, err)
-	}
-	return nil
+	return w.put(int64(e.Chunk)*int64(w.root.Format.ChunkBytes), plain)
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/stowage/stowage"
 	"github.com/stowage/stowage/drivers"
+	"github.com/stowage/stowage/engine/cinderbackup"
 	"github.com/stowage/stowage/engine/manifest"
 	"github.com/stowage/stowage/engine/seal"
 )
@@ -18,6 +19,9 @@ type VerifyInput struct {
 	// Empty: the root is believed as it is.
 	Root, Digest string
 	Keys         Keyring
+	// Chain, if there is one, says that the backup is cinder-backup's, as in
+	// RestoreInput.
+	Chain *cinderbackup.Chain
 	// Deep reads and hashes every chunk and every page of the map; else every
 	// object is looked at: its length, and its MD5 where the store keeps it.
 	Deep     bool
@@ -29,6 +33,9 @@ type VerifyInput struct {
 func (e *Engine) Verify(ctx context.Context, in VerifyInput) ([]Damage, error) {
 	if in.Progress == nil {
 		in.Progress = &Progress{}
+	}
+	if in.Chain != nil {
+		return e.verifyChain(ctx, in)
 	}
 	root, err := e.ReadRoot(ctx, in.Store, in.Root, in.Digest, in.Keys)
 	if why, bad := DamageOf(err); bad {

@@ -31,6 +31,7 @@ func (t *task) empty(ctx context.Context) error {
 	}
 	switch _, _, root := manifest.ParseRootName(t.backup.Manifest); {
 	case t.backup.Manifest == "": // it was never made
+	case fromCinder(t.backup): // whose objects are garbage by now, or stay
 	case !root: // of the format before roots, whose backups shared nothing
 		all := t.garbage(db.Garbage{Prefix: backupPrefix(t.backup), ReadyAt: t.Now()})
 		if err := t.DB.AddGarbage(ctx, all); err != nil {

@@ -8,7 +8,9 @@ import (
 	"time"
 
 	"github.com/stowage/stowage/db"
+	"github.com/stowage/stowage/drivers"
 	"github.com/stowage/stowage/engine"
+	"github.com/stowage/stowage/engine/cinderbackup"
 	"github.com/stowage/stowage/engine/manifest"
 	"github.com/stowage/stowage/engine/seal"
 )
@@ -51,22 +53,27 @@ func (m *Manager) remove(ctx context.Context, g db.Garbage, waits *task) error {
 	if err != nil {
 		return err
 	}
-	reached, err := m.reachedBy(ctx, g)
+	reached, chains, err := m.reachedBy(ctx, g)
 	if err != nil {
 		return err
 	}
 	if len(g.Objects) > 0 {
-		set := &manifest.Objects{}
-		if err := set.UnmarshalBinary(g.Objects); err != nil {
+		var s set
+		if err := s.unmarshal(g.Objects); err != nil {
 			return fmt.Errorf("read garbage %d: %w", g.ID, err)
 		}
-		set.Minus(reached)
+		s.objects.Minus(reached)
 		var progress *engine.Progress
 		if waits != nil {
 			progress = &waits.progress
 		}
-		if err := m.Engine.Delete(ctx, store, g.VolumeID, set, progress); err != nil {
+		if err := m.Engine.Delete(ctx, store, g.VolumeID, s.objects, progress); err != nil {
 			return err
+		}
+		if s.chain != nil {
+			if err := m.removeMembers(ctx, store, g, s.chain.Minus(chains), progress); err != nil {
+				return err
+			}
 		}
 	}
 	if g.Prefix != "" {
@@ -91,11 +98,29 @@ func (m *Manager) remove(ctx context.Context, g db.Garbage, waits *task) error {
 	return m.DB.GarbageGone(ctx, g.ID)
 }
 
+// removeMembers deletes backups of cinder-backup's, with all their objects.
+func (m *Manager) removeMembers(ctx context.Context, store drivers.Store, g db.Garbage, members []cinderbackup.Member, progress *engine.Progress) error {
+	for _, member := range members {
+		if member.Prefix.VolumeID != g.VolumeID {
+			return fmt.Errorf("garbage %d of volume %s has %s: that may not be ours", g.ID, g.VolumeID, member.Prefix)
+		}
+		if err := m.Engine.DeleteMember(ctx, store, member, progress); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // reachedBy gives what the known backups of the volume reach, at the moment of
 // deleting: what was garbage once may have become known again, when a database
 // was restored from an old dump and the container imported.
-func (m *Manager) reachedBy(ctx context.Context, g db.Garbage) (*manifest.Objects, error) {
+func (m *Manager) reachedBy(ctx context.Context, g db.Garbage) (*manifest.Objects, []*cinderbackup.Chain, error) {
 	all := &manifest.Objects{}
-	_, err := m.sets(ctx, g.ProjectID, g.VolumeID, g.Container, func(_ db.Reach, set *manifest.Objects) { all.Union(set) })
-	return all, err
+	var chains []*cinderbackup.Chain
+	_, err := m.sets(ctx, g.ProjectID, g.VolumeID, g.Container, func(_ db.Reach, s set) {
+		if all.Union(s.objects); s.chain != nil {
+			chains = append(chains, s.chain)
+		}
+	})
+	return all, chains, err
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/stowage/stowage"
 	"github.com/stowage/stowage/db"
+	"github.com/stowage/stowage/engine/cinderbackup"
 	"github.com/stowage/stowage/engine/manifest"
 )
 
@@ -17,21 +18,40 @@ type reached struct {
 	bytes   map[int64][]byte  // by backup
 	mine    *manifest.Objects // of this backup
 	others  *manifest.Objects // of all others
+
+	chain  *cinderbackup.Chain   // this backup's, if cinder-backup made it
+	chains []*cinderbackup.Chain // of all others
+}
+
+// set is what one backup reaches: objects, or the chain of a backup that
+// cinder-backup made. The other is empty.
+type set struct {
+	objects *manifest.Objects
+	chain   *cinderbackup.Chain // nil: it is one of our own
+}
+
+func (s *set) unmarshal(data []byte) error {
+	s.objects = &manifest.Objects{}
+	if !cinderbackup.IsChain(data) {
+		return s.objects.UnmarshalBinary(data)
+	}
+	s.chain = &cinderbackup.Chain{}
+	return s.chain.UnmarshalBinary(data)
 }
 
 // sets reads what the backups of a volume in a container reach.
-func (m *Manager) sets(ctx context.Context, project, volume, container string, fn func(r db.Reach, set *manifest.Objects)) (db.Lineage, error) {
+func (m *Manager) sets(ctx context.Context, project, volume, container string, fn func(r db.Reach, s set)) (db.Lineage, error) {
 	l, err := m.DB.Lineage(ctx, project, volume, container)
 	if err != nil {
 		return l, err
 	}
 	list, err := m.DB.Reaches(ctx, &l)
 	for _, r := range list {
-		set := &manifest.Objects{}
-		if err := set.UnmarshalBinary(r.Objects); err != nil {
+		var s set
+		if err := s.unmarshal(r.Objects); err != nil {
 			return l, fmt.Errorf("read what backup %d reaches: %w", r.BackupID, err)
 		}
-		fn(r, set)
+		fn(r, s)
 	}
 	return l, err
 }
@@ -39,12 +59,15 @@ func (m *Manager) sets(ctx context.Context, project, volume, container string, f
 // reached reads the sets of the task's lineage.
 func (t *task) reached(ctx context.Context) (r reached, err error) {
 	r = reached{bytes: map[int64][]byte{}, mine: &manifest.Objects{}, others: &manifest.Objects{}}
-	r.lineage, err = t.sets(ctx, t.backup.ProjectID, t.backup.Volume.ID, t.backup.Container, func(one db.Reach, set *manifest.Objects) {
+	r.lineage, err = t.sets(ctx, t.backup.ProjectID, t.backup.Volume.ID, t.backup.Container, func(one db.Reach, s set) {
 		r.bytes[one.BackupID] = one.Objects
-		if one.BackupID == t.backup.ID {
-			r.had, r.mine = true, set
-		} else {
-			r.others.Union(set)
+		switch {
+		case one.BackupID == t.backup.ID:
+			r.had, r.mine, r.chain = true, s.objects, s.chain
+		case s.chain != nil:
+			r.chains = append(r.chains, s.chain)
+		default:
+			r.others.Union(s.objects)
 		}
 	})
 	return r, err
@@ -57,6 +80,22 @@ func (t *task) free(r reached, set *manifest.Objects, now time.Time) ([]db.Garba
 		return nil, nil
 	}
 	data, err := set.MarshalBinary()
+	if err != nil {
+		return nil, err
+	}
+	return []db.Garbage{t.garbage(db.Garbage{Objects: data, ReadyAt: now})}, nil
+}
+
+// freeChain is free for a backup of cinder-backup's. What is not ours stays.
+func (t *task) freeChain(r reached, now time.Time) ([]db.Garbage, error) {
+	if !r.chain.Taken {
+		return nil, nil
+	}
+	rest := &cinderbackup.Chain{Members: r.chain.Minus(r.chains), Taken: true}
+	if len(rest.Members) == 0 {
+		return nil, nil
+	}
+	data, err := rest.MarshalBinary()
 	if err != nil {
 		return nil, err
 	}
@@ -128,7 +167,12 @@ func (t *task) release(ctx context.Context) error {
 		if err != nil || !r.had {
 			return err
 		}
-		garbage, err := t.free(r, r.mine, t.Now())
+		var garbage []db.Garbage
+		if r.chain != nil {
+			garbage, err = t.freeChain(r, t.Now())
+		} else {
+			garbage, err = t.free(r, r.mine, t.Now())
+		}
 		if err != nil {
 			return err
 		}

@@ -38,12 +38,16 @@ func (t *task) doRestore(ctx context.Context) error {
 	if err != nil {
 		return transient(err)
 	}
+	chain, err := t.chain(ctx)
+	if err != nil {
+		return transient(err)
+	}
 	target, err := t.openTarget(ctx, vols)
 	if err != nil {
 		return err
 	}
 	err = t.Engine.Restore(ctx, engine.RestoreInput{
-		Store: store, Root: t.backup.Manifest, Digest: t.backup.ManifestDigest, Keys: t.Keys.Of(t.backup.ProjectID),
+		Store: store, Root: t.backup.Manifest, Digest: t.backup.ManifestDigest, Keys: t.Keys.Of(t.backup.ProjectID), Chain: chain,
 		Target: t.guard(target), Compare: !t.job.Params.NewVolume, Progress: &t.progress,
 		BeforeWrite: func(ctx context.Context) error {
 			t.job.Params.Touched = true

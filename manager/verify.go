@@ -15,8 +15,12 @@ func (t *task) doVerify(ctx context.Context) error {
 	if err != nil {
 		return transient(err)
 	}
+	chain, err := t.chain(ctx)
+	if err != nil {
+		return transient(err)
+	}
 	found, err := t.Engine.Verify(ctx, engine.VerifyInput{
-		Store: store, Root: t.backup.Manifest, Digest: t.backup.ManifestDigest, Keys: t.Keys.Of(t.backup.ProjectID),
+		Store: store, Root: t.backup.Manifest, Digest: t.backup.ManifestDigest, Keys: t.Keys.Of(t.backup.ProjectID), Chain: chain,
 		// What is damaged may be damaged in a way that only reading finds.
 		Deep: t.job.Params.Deep || t.backup.Damaged != "", Progress: &t.progress,
 	})

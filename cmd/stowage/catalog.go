@@ -14,7 +14,6 @@ import (
 
 	"github.com/stowage/stowage"
 	"github.com/stowage/stowage/catalog"
-	"github.com/stowage/stowage/db"
 	"github.com/stowage/stowage/engine"
 )
 
@@ -23,7 +22,8 @@ func catalogCommand() *cobra.Command {
 		Use: "catalog", Short: "Work with a container alone, when the database is lost",
 		Long: `A container and the master key are enough to list, verify and restore every
 backup in the container. Objects are read with the rights of the service, as
-configured in [swift], or from the directory of a standalone Stowage.`,
+configured in [swift], or from the directory of a standalone Stowage. Backups that
+Cinder's own service made are listed, restored and imported likewise.`,
 	}
 	cmd.AddCommand(scanCommand(), importCommand())
 	return cmd
@@ -37,7 +37,9 @@ func scanCommand() *cobra.Command {
 		Use: "scan", Short: "List, and verify, the backups in a container", Args: cobra.NoArgs,
 		Long: `Lists every backup whose root is in the container, a volume's in the order of
 their snapshots. With --verify, each is verified besides: quick looks at every
-object, deep reads every byte. It ends with an error if anything is wrong.`,
+object, deep reads every byte. It ends with an error if anything is wrong.
+
+With --format cinder-backup it lists the backups that Cinder's own service made.`,
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
 			defer func() { err = safe(err) }()
 			if verify != "" && verify != "quick" && verify != "deep" {
@@ -178,45 +180,6 @@ func (s *scan) line(e catalog.Entry, damages []engine.Damage) error {
 	return err
 }
 
-func importCommand() *cobra.Command {
-	var o container
-	var backup string
-	var unsealed bool
-	cmd := &cobra.Command{
-		Use: "import", Short: "Write the backups in a container into the database", Args: cobra.NoArgs,
-		Long: `Writes every backup in the container, or one, into the database as an available
-one, so that its project sees it and restores it as before. All its objects are
-looked at first: a damaged one is refused. What is in the database already is
-left as it is, so this can be run again.
-
-Backups share objects, and a delete removes what no backup in the database needs.
-So import all of a container before anybody can delete one of its backups.`,
-		RunE: func(cmd *cobra.Command, _ []string) (err error) {
-			defer func() { err = safe(err) }()
-			id, err := parseBackup(backup)
-			if err != nil {
-				return err
-			}
-			c, err := o.open(cmd.Context())
-			if err != nil {
-				return err
-			}
-			defer func() { err = errors.Join(err, c.close()) }()
-			d, closeDB, err := o.base(cmd.Context(), c.config)
-			if err != nil {
-				return err
-			}
-			defer func() { err = errors.Join(err, closeDB()) }()
-			c.Unsealed = unsealed
-			return importAll(cmd.Context(), c.Catalog, d, o.volume, id)
-		},
-	}
-	o.flags(cmd)
-	cmd.Flags().StringVar(&backup, "backup", "", "UUID of the one backup to import")
-	cmd.Flags().BoolVar(&unsealed, "unsealed", false, "import backups that are not encrypted, too: whoever can write to the container may have made them")
-	return cmd
-}
-
 // parseBackup reads a UUID; "" is none.
 func parseBackup(text string) (uuid.UUID, error) {
 	if text == "" {
@@ -227,48 +190,4 @@ func parseBackup(text string) (uuid.UUID, error) {
 		return uuid.Nil, fmt.Errorf("--backup %q: it is no UUID of a backup", text)
 	}
 	return id, nil
-}
-
-func importAll(ctx context.Context, c *catalog.Catalog, d *db.DB, volume string, backup uuid.UUID) error {
-	var added, there, refused int
-	one := func(e catalog.Entry) error {
-		done, err := false, error(nil)
-		switch {
-		case !e.Good():
-			err = fmt.Errorf("it is %s: %s", e.State, e.Why)
-		default:
-			done, err = c.Import(ctx, d, e, time.Now())
-		}
-		switch {
-		case ctx.Err() != nil:
-			return ctx.Err()
-		case err != nil:
-			refused++
-			fmt.Printf("%s of volume %s: not imported: %s\n", e.Backup, e.VolumeID, plain(err.Error()))
-		case done:
-			added++
-			fmt.Printf("%s of volume %s: imported\n", e.Backup, e.VolumeID)
-		default:
-			there++
-			fmt.Printf("%s of volume %s: there already\n", e.Backup, e.VolumeID)
-		}
-		return nil
-	}
-	var err error
-	if backup != uuid.Nil {
-		var e catalog.Entry
-		if e, err = c.Find(ctx, volume, backup); err == nil {
-			err = one(e)
-		}
-	} else {
-		err = c.Scan(ctx, volume, one)
-	}
-	if err != nil {
-		return err
-	}
-	fmt.Printf("%d imported, %d there already, %d refused.\n", added, there, refused)
-	if refused > 0 {
-		return fmt.Errorf("%d backups were not imported: deleting others of their volumes takes what they share with those", refused)
-	}
-	return nil
 }

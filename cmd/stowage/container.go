@@ -29,6 +29,7 @@ type container struct {
 	settings
 	dataDir, masterKey         string
 	project, container, volume string
+	format                     string
 }
 
 func (o *container) flags(cmd *cobra.Command) {
@@ -37,6 +38,7 @@ func (o *container) flags(cmd *cobra.Command) {
 	f.StringVar(&o.project, "project", "", "id of the project whose container it is")
 	f.StringVar(&o.container, "container", "", "name of the container")
 	f.StringVar(&o.volume, "volume", "", "id of a volume: look at its backups only")
+	f.StringVar(&o.format, "format", string(catalog.Stowage), "whose backups: stowage's own, or cinder-backup's")
 	f.StringVar(&o.dataDir, "data-dir", "", "work on the directory of a standalone Stowage, not on Swift")
 	f.StringVar(&o.masterKey, "master-key", "", "file with the master keys (default: as configured, or master.key of --data-dir)")
 	for _, name := range []string{"project", "container"} {
@@ -55,6 +57,9 @@ type opened struct {
 
 // open opens the container; nothing is reached yet.
 func (o *container) open(ctx context.Context) (*opened, error) {
+	if f := catalog.Format(o.format); f != catalog.Stowage && f != catalog.CinderBackup {
+		return nil, fmt.Errorf("--format %s: it is %s or %s", o.format, catalog.Stowage, catalog.CinderBackup)
+	}
 	out := &opened{close: func() error { return nil }}
 	var objects drivers.Stores
 	var options engine.Options
@@ -98,6 +103,7 @@ func (o *container) open(ctx context.Context) (*opened, error) {
 	}
 	out.Catalog = &catalog.Catalog{
 		Store: store, Engine: engine.New(options), Master: master, Project: o.project, Container: o.container,
+		Format: catalog.Format(o.format),
 	}
 	return out, nil
 }

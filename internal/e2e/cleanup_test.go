@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/stowage/stowage"
+	"github.com/stowage/stowage/engine/cinderbackup"
 	"github.com/stowage/stowage/engine/manifest"
 	"github.com/stowage/stowage/engine/seal"
 	"github.com/stowage/stowage/internal/stacktest"
@@ -198,6 +199,14 @@ func (s *site) reached() (names []string) {
 	for _, r := range s.rows(`SELECT k.volume_id, k.manifest, r.objects FROM backups k JOIN reaches r ON r.backup_id = k.id
 		WHERE k.container = ? AND k.manifest <> ''`, s.container) {
 		all[string(r[1])] = true
+		if cinderbackup.IsChain(r[2]) {
+			chain := &cinderbackup.Chain{}
+			fatal(s, chain.UnmarshalBinary(r[2]))
+			for _, m := range chain.Members {
+				fatal(s, m.Names(func(name string) error { all[name] = true; return nil }))
+			}
+			continue
+		}
 		set := &manifest.Objects{}
 		fatal(s, set.UnmarshalBinary(r[2]))
 		fatal(s, set.Each(func(kind seal.Kind, p manifest.Place) error {

@@ -22,6 +22,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"net"
 	"net/url"
 	"os"
 	"os/exec"
@@ -70,6 +71,9 @@ type theRun struct {
 	sites atomic.Int64
 
 	ctl string // rabbitmqctl
+
+	ports     sync.Mutex
+	addresses map[string]bool // that were given
 }
 
 var run theRun
@@ -132,6 +136,28 @@ func (r *theRun) addVhost(t testing.TB, name string) {
 	fatal(t, err)
 	_, err = r.rabbit("set_permissions", "-p", name, stacktest.Env(t, "RABBIT_USER"), ".*", ".*", ".*")
 	fatal(t, err)
+}
+
+// address gives one to listen at that no other site of the run got: two that
+// begin at once would find the same port free.
+func (r *theRun) address(t testing.TB) string {
+	t.Helper()
+	r.ports.Lock()
+	defer r.ports.Unlock()
+	for {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		fatal(t, err)
+		address := l.Addr().String()
+		fatal(t, l.Close())
+		if r.addresses[address] {
+			continue
+		}
+		if r.addresses == nil {
+			r.addresses = map[string]bool{}
+		}
+		r.addresses[address] = true
+		return address
+	}
 }
 
 // end takes away what is shared.

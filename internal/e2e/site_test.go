@@ -6,7 +6,6 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
-	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -203,10 +202,7 @@ func (s *site) stowage(args ...string) string {
 func (s *site) serve() {
 	s.Helper()
 	if s.base == "" {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		fatal(s, err)
-		s.base = "http://" + l.Addr().String()
-		fatal(s, l.Close())
+		s.base = "http://" + run.address(s)
 	}
 	s.api = s.start("api", "api")
 	until(s, "the API serves", func() bool {
