@@ -31,6 +31,9 @@ func (a *API) Version() *api.Version {
 	return &api.Version{ID: "v1.1", Status: "CURRENT", Updated: "2026-11-20T00:00:00Z"}
 }
 
+// Prefix is /v1.1.
+func (a *API) Prefix() string { return "/v1.1" }
+
 // Mount adds the routes.
 func (a *API) Mount(r *mux.Router) {
 	base := "/v1.1/{tenant}/hp-volume-backups"
