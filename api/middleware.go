@@ -42,8 +42,9 @@ func RequestID(ctx context.Context) string {
 	return ids.own
 }
 
-// known gives the request with a context whose log lines tell who is calling.
-func known(r *http.Request, c auth.Caller) *http.Request {
+// Known gives the request with a context whose log lines tell who is calling,
+// for protocols that find that out by themselves.
+func Known(r *http.Request, c auth.Caller) *http.Request {
 	ids, ok := r.Context().Value(idsKey{}).(*requestIDs)
 	if !ok {
 		return r

@@ -40,6 +40,7 @@ var may = map[string][]string{
 	"service":            {"db", "rpc", "cloud", "auth"},
 	"api":                {"auth", "cloud", "internal/logging"},
 	"api/hp":             {"api", "auth", "db", "service"},
+	"api/vendor":         {"api", "auth", "db", "service"},
 	"manager":            {"db", "rpc", "cloud", "drivers", "engine", "engine/manifest", "engine/seal"},
 	"catalog":            {"db", "drivers", "engine", "engine/manifest", "engine/seal"},
 	"internal/harness":   {"..."},

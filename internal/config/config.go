@@ -29,6 +29,7 @@ type Config struct {
 	Middleware Middleware `section:"oslo_middleware"`
 	Health     Health     `section:"healthcheck"`
 	SSL        SSL        `section:"ssl" help:"TLS of the API itself; usually a proxy in front of it does that."`
+	Vendor     Vendor     `section:"vendor_api" help:"The vendor task API, below /api."`
 
 	// Backends are those of [DEFAULT] enabled_backends, in that order.
 	Backends []Backend
@@ -168,6 +169,7 @@ func (c *Config) consistent(v *values) error {
 	for _, s := range []struct{ section, cert, key, certName, keyName string }{
 		{"ssl", c.SSL.CertFile, c.SSL.KeyFile, "cert_file", "key_file"},
 		{"keystone_authtoken", m.CertFile, m.KeyFile, "certfile", "keyfile"},
+		{"vendor_api", c.Vendor.CertFile, c.Vendor.KeyFile, "cert_file", "key_file"},
 		{"oslo_messaging_rabbit", c.Rabbit.CertFile, c.Rabbit.KeyFile, "ssl_cert_file", "ssl_key_file"},
 	} {
 		switch {
