@@ -31,6 +31,11 @@ type again struct {
 func (a *again) Error() string { return a.cause.Error() }
 func (a *again) Unwrap() error { return a.cause }
 
+// cancelled marks the end of work that somebody does not want any more.
+type cancelled struct{ reason string }
+
+func (c *cancelled) Error() string { return c.reason }
+
 // task is one attempt at a job.
 type task struct {
 	*Manager
@@ -97,6 +102,10 @@ func (t *task) renew(ctx context.Context, j stowage.Job, cancel context.CancelCa
 		switch {
 		case err == nil:
 			t.renewed.Store(&begun)
+			if wish := t.cancelWanted(ctx); wish != nil && !t.ending.Load() {
+				cancel(wish)
+				return // what is to be undone takes less than the lease
+			}
 		case ctx.Err() != nil, t.ending.Load():
 			return
 		case stowage.CodeOf(err) == stowage.Conflict, !t.fresh():
@@ -109,11 +118,23 @@ func (t *task) renew(ctx context.Context, j stowage.Job, cancel context.CancelCa
 	}
 }
 
+// cancelWanted gives the end that somebody wishes the work had; nil: nobody does.
+func (t *task) cancelWanted(ctx context.Context) error {
+	reason, err := t.DB.CancelWanted(ctx, t.job.ID)
+	if err != nil || reason == "" {
+		return nil // whoever cannot be asked now is asked again
+	}
+	return &cancelled{reason}
+}
+
 // attempt does the work of one attempt.
 func (t *task) attempt(ctx context.Context) error {
 	var err error
 	if t.backup, err = t.DB.Backup(ctx, db.Scope{}, t.job.BackupID); err != nil {
 		return transient(err)
+	}
+	if wish := t.cancelWanted(ctx); wish != nil && t.job.Kind != stowage.JobDelete {
+		return wish
 	}
 	switch {
 	case !t.job.WindowEnd.IsZero() && t.job.Attempt == 1 && t.Now().After(t.job.WindowEnd):
@@ -139,6 +160,7 @@ func (t *task) settle(ctx context.Context, err error) {
 	ctx, cancel := context.WithTimeout(ctx, t.Lease/3)
 	defer cancel()
 	retry, wantsAgain := errors.AsType[*again](err)
+	wish, unwanted := errors.AsType[*cancelled](err)
 	switch {
 	case err == nil:
 		t.log.InfoContext(ctx, "job finished")
@@ -148,6 +170,9 @@ func (t *task) settle(ctx context.Context, err error) {
 	case errors.Is(err, errDrained):
 		t.log.InfoContext(ctx, "job given back", "reason", err)
 		t.giveBack(ctx, err, 0, 0)
+	case unwanted:
+		t.log.InfoContext(ctx, "job cancelled", "reason", wish.reason)
+		t.fail(ctx, stowage.JobCancelled, stowage.Errorf(stowage.Conflict, "%s", wish.reason))
 	case wantsAgain && (retry.free || t.job.Kind == stowage.JobDelete || t.job.Failures+1 < t.MaxAttempts):
 		delay := retry.after
 		if delay == 0 {
@@ -161,7 +186,7 @@ func (t *task) settle(ctx context.Context, err error) {
 		t.giveBack(ctx, err, failures, delay)
 	default:
 		t.log.ErrorContext(ctx, "job failed", "error", err)
-		t.fail(ctx, err)
+		t.fail(ctx, stowage.JobFailed, err)
 	}
 }
 
@@ -206,9 +231,9 @@ func reason(err error) string {
 	return "An internal error; the manager's log tells more."
 }
 
-// fail ends the job as failed, clears up what can be cleared up now, and moves
-// the backup as its kind says.
-func (t *task) fail(ctx context.Context, err error) {
+// fail ends the job as failed or cancelled, clears up what can be cleared up now,
+// and moves the backup as its kind says.
+func (t *task) fail(ctx context.Context, state stowage.JobState, err error) {
 	move := &db.BackupMove{ID: t.job.BackupID, FailReason: reason(err), Now: t.Now()}
 	var reach func(context.Context) (*db.ReachMove, error)
 	switch t.job.Kind {
@@ -218,6 +243,9 @@ func (t *task) fail(ctx context.Context, err error) {
 	case stowage.JobRestore:
 		move.From, move.To = stowage.BackupRestoring, stowage.BackupAvailable
 		move.FailReason = "Restore failed: " + move.FailReason
+		if state == stowage.JobCancelled {
+			move.FailReason = "Restore: " + reason(err)
+		}
 		if stowage.CodeOf(err) == stowage.Corrupt {
 			move.To = stowage.BackupError
 		}
@@ -229,11 +257,11 @@ func (t *task) fail(ctx context.Context, err error) {
 	default:
 		move = nil
 	}
-	if !t.end(ctx, db.JobEnd{State: stowage.JobFailed, Error: reason(err), Move: move, Now: t.Now()}, reach) {
+	if !t.end(ctx, db.JobEnd{State: state, Error: reason(err), Move: move, Now: t.Now()}, reach) {
 		t.lost(ctx)
 		return
 	}
-	t.job.State = stowage.JobFailed
+	t.job.State = state
 	if t.job.Kind == stowage.JobBackup {
 		t.undoBackup(ctx)
 	}

@@ -57,7 +57,7 @@ func (s *Service) BackupVolume(ctx context.Context, user cloud.User, req BackupR
 		CreatedAt: now, UpdatedAt: now,
 	}
 	j := s.newJob(stowage.JobBackup, user, now.Add(s.HoldTime))
-	j.Backend, j.VolumeID, j.Params.Volume, j.Lock = loc.Backend, vol.ID, loc, stowage.LockWanted
+	j.Backend, j.VolumeID, j.EntityID, j.Params.Volume, j.Lock = loc.Backend, vol.ID, vol.ID, loc, stowage.LockWanted
 	if err := s.DB.CreateBackup(ctx, &b, &j); err != nil {
 		return none, err
 	}

@@ -34,7 +34,8 @@ func (s *Service) DeleteBackup(ctx context.Context, user cloud.User, scope db.Sc
 	ctx, cancel := finish(ctx, s.HoldTime/2)
 	defer cancel()
 	j := s.newJob(stowage.JobDelete, user, time.Time{})
-	j.ProjectID, j.BackupID, j.Params.Volume = b.ProjectID, b.ID, stowage.VolumeLocation{VolumeID: b.Volume.ID}
+	j.ProjectID, j.BackupID, j.EntityID = b.ProjectID, b.ID, b.Volume.ID
+	j.Params.Volume = stowage.VolumeLocation{VolumeID: b.Volume.ID}
 	move := db.BackupMove{ID: b.ID, From: b.Status, To: stowage.BackupDeleting, Now: s.Now()}
 	err = s.DB.StartJob(ctx, move, &j)
 	if stowage.CodeOf(err) == stowage.Conflict {

@@ -32,7 +32,7 @@ func (s *Service) RestoreBackup(ctx context.Context, user cloud.User, scope db.S
 		}
 	}
 	j := s.newJob(stowage.JobRestore, user, time.Time{})
-	j.BackupID, j.Lock = b.ID, stowage.LockWanted
+	j.BackupID, j.EntityID, j.Lock = b.ID, b.Volume.ID, stowage.LockWanted
 	if volumeID != "" {
 		err = s.aimAt(ctx, user, b, volumeID, &j)
 	} else {

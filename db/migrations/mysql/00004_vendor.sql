@@ -8,8 +8,8 @@ SET @change = IF((SELECT COUNT(*) FROM information_schema.columns WHERE table_sc
         ADD COLUMN entity_id VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL DEFAULT '''',
         ADD COLUMN hidden TINYINT NOT NULL DEFAULT 0,
         ADD COLUMN cancel_reason VARCHAR(1024) NOT NULL DEFAULT '''',
-        ADD KEY jobs_shown (hidden, seq, state, kind, priority),
-        ADD KEY jobs_shown_project (project_id, hidden, seq, state, kind, priority),
+        ADD KEY jobs_shown (hidden, seq, state, kind, priority, started_at, finished_at),
+        ADD KEY jobs_shown_project (project_id, hidden, seq, state, kind, priority, started_at, finished_at),
         ADD KEY jobs_shown_entity (entity_id, hidden, seq)',
     'DO 0');
 PREPARE change_jobs FROM @change;

@@ -6,8 +6,8 @@ ALTER TABLE jobs ADD COLUMN hidden INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE jobs ADD COLUMN cancel_reason TEXT NOT NULL DEFAULT '';
 UPDATE jobs SET hidden = 1 WHERE kind = 'verify';
 UPDATE jobs SET entity_id = COALESCE((SELECT volume_id FROM backups WHERE backups.id = jobs.backup_id), volume_id);
-CREATE INDEX IF NOT EXISTS jobs_shown ON jobs (hidden, seq, state, kind, priority);
-CREATE INDEX IF NOT EXISTS jobs_shown_project ON jobs (project_id, hidden, seq, state, kind, priority);
+CREATE INDEX IF NOT EXISTS jobs_shown ON jobs (hidden, seq, state, kind, priority, started_at, finished_at);
+CREATE INDEX IF NOT EXISTS jobs_shown_project ON jobs (project_id, hidden, seq, state, kind, priority, started_at, finished_at);
 CREATE INDEX IF NOT EXISTS jobs_shown_entity ON jobs (entity_id, hidden, seq);
 
 ALTER TABLE backups ADD COLUMN acknowledged INTEGER NOT NULL DEFAULT 0;
