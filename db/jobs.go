@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/stowage/stowage"
@@ -84,6 +85,22 @@ func (d *DB) LatestJobs(ctx context.Context, backups []int64) (map[int64]stowage
 		latest[j.BackupID] = j
 	}
 	return latest, nil
+}
+
+// MakingJobs gives, for each of the backups, the job that makes or made it.
+func (d *DB) MakingJobs(ctx context.Context, backups []int64) (map[int64]stowage.Job, error) {
+	making := make(map[int64]stowage.Job, len(backups))
+	for part := range slices.Chunk(backups, 500) {
+		marks, args := markers(part)
+		jobs, err := d.queryJobs(ctx, `SELECT `+jobColumns+` FROM jobs WHERE backup_id IN (`+marks+`) AND kind = ?`, append(args, stowage.JobBackup)...)
+		if err != nil {
+			return nil, err
+		}
+		for _, j := range jobs {
+			making[j.BackupID] = j
+		}
+	}
+	return making, nil
 }
 
 // BackupJobs gives all jobs of one backup, in the order they were written.
