@@ -90,11 +90,26 @@ func (f TaskFilter) where(scope Scope, p Page) where {
 		w.and("created_at <= ?", micros(f.Until))
 	}
 	if p.Filter != "" {
-		part := like(p.Filter)
-		w.and(`(entity_id IN (SELECT id FROM entities WHERE name LIKE ? ESCAPE '!') OR state LIKE ? ESCAPE '!' OR kind LIKE ? ESCAPE '!'
-			OR id = ? OR entity_id = ?)`, part, part, part, asciiOr(p.Filter), asciiOr(p.Filter))
+		// States and kinds are words of ASCII that a database compares to the letter.
+		text := where{}
+		oneOf(&text, "state", holding(p.Filter, stowage.JobQueued, stowage.JobRunning, stowage.JobFinished, stowage.JobFailed, stowage.JobCancelled))
+		oneOf(&text, "kind", holding(p.Filter, stowage.JobBackup, stowage.JobRestore, stowage.JobDelete, stowage.JobInventory))
+		text.and("entity_id IN (SELECT id FROM entities WHERE name LIKE ? ESCAPE '!')", like(p.Filter))
+		text.and("seq = (SELECT named.seq FROM jobs named WHERE named.id = ?)", asciiOr(p.Filter))
+		text.and("entity_id = ?", asciiOr(p.Filter))
+		w.and("("+strings.Join(text.conditions, " OR ")+")", text.args...)
 	}
 	return w
+}
+
+// holding gives the words that a text is a part of.
+func holding[T ~string](part string, words ...T) (found []T) {
+	for _, w := range words {
+		if strings.Contains(string(w), strings.ToLower(part)) {
+			found = append(found, w)
+		}
+	}
+	return found
 }
 
 // asciiOr gives what no column of ASCII holds in place of what none may be

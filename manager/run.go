@@ -103,6 +103,7 @@ func (t *task) renew(ctx context.Context, j stowage.Job, cancel context.CancelCa
 		case err == nil:
 			t.renewed.Store(&begun)
 			if wish := t.cancelWanted(ctx); wish != nil && !t.ending.Load() {
+				t.log.Info("work is to stop", "reason", wish)
 				cancel(wish)
 				return // what is to be undone takes less than the lease
 			}

@@ -8,8 +8,9 @@ SET @change = IF((SELECT COUNT(*) FROM information_schema.columns WHERE table_sc
         ADD COLUMN entity_id VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL DEFAULT '''',
         ADD COLUMN hidden TINYINT NOT NULL DEFAULT 0,
         ADD COLUMN cancel_reason VARCHAR(1024) NOT NULL DEFAULT '''',
-        ADD KEY jobs_shown (hidden, seq, state, kind, priority, started_at, finished_at),
-        ADD KEY jobs_shown_project (project_id, hidden, seq, state, kind, priority, started_at, finished_at),
+        ADD KEY jobs_shown (hidden, seq, state, kind, priority, started_at, finished_at, entity_id),
+        ADD KEY jobs_shown_state (hidden, state, seq),
+        ADD KEY jobs_shown_project (project_id, hidden, seq, state, kind, priority, started_at, finished_at, entity_id),
         ADD KEY jobs_shown_entity (entity_id, hidden, seq)',
     'DO 0');
 PREPARE change_jobs FROM @change;
@@ -85,5 +86,5 @@ DROP TABLE IF EXISTS resources;
 DROP TABLE IF EXISTS entities;
 DROP TABLE IF EXISTS login_sessions;
 ALTER TABLE backups DROP KEY backups_containers, DROP COLUMN acknowledged;
-ALTER TABLE jobs DROP KEY jobs_shown_entity, DROP KEY jobs_shown_project, DROP KEY jobs_shown,
+ALTER TABLE jobs DROP KEY jobs_shown_entity, DROP KEY jobs_shown_project, DROP KEY jobs_shown_state, DROP KEY jobs_shown,
     DROP COLUMN cancel_reason, DROP COLUMN hidden, DROP COLUMN entity_id;
