@@ -145,3 +145,8 @@ func Cancelled(why string) string {
 	}
 	return "Cancelled: " + why
 }
+
+// NewInventoryJob is a job that looks at what the cloud holds, for any manager.
+func NewInventoryJob(id string, now time.Time) Job {
+	return Job{ID: id, Kind: JobInventory, State: JobQueued, Priority: PriorityDefault, ReadyAt: now, CreatedAt: now, UpdatedAt: now}
+}

@@ -49,8 +49,7 @@ func (f EntityFilter) where(scope Scope, p Page) where {
 	}
 	if p.Filter != "" {
 		part := like(p.Filter)
-		// Tags and hosts are in the details, between quotes.
-		w.and("(name LIKE ? ESCAPE '!' OR id = ? OR attributes LIKE ? ESCAPE '!')", part, asciiOr(p.Filter), part)
+		w.and("(name LIKE ? ESCAPE '!' OR id = ? OR words LIKE ? ESCAPE '!')", part, asciiOr(p.Filter), part)
 	}
 	if p.Name != "" {
 		w.and("name LIKE ? ESCAPE '!'", like(p.Name))

@@ -8,13 +8,15 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/stowage/stowage"
 )
 
 // Found notes what a look at the cloud, by its number, found: rows are written
-// where something changed. Once for an entity a look.
+// where something changed. A later look, beside this one, has the last word on
+// what was seen.
 func (d *DB) Found(ctx context.Context, look int64, found []stowage.Entity, now time.Time) error {
 	for part := range slices.Chunk(found, 200) {
 		ids := make([]string, len(part))
@@ -36,7 +38,7 @@ func (d *DB) Found(ctx context.Context, look int64, found []stowage.Entity, now 
 					return err
 				}
 			}
-			_, err = tx.ExecContext(ctx, `UPDATE entities SET seen = ? WHERE id IN (`+marks+`)`, append([]any{look}, args...)...)
+			_, err = tx.ExecContext(ctx, `UPDATE entities SET seen = ? WHERE seen < ? AND id IN (`+marks+`)`, append([]any{look, look}, args...)...)
 			return err
 		})
 		if err != nil {
@@ -60,17 +62,22 @@ func writeEntity(ctx context.Context, tx *sql.Tx, look int64, e stowage.Entity, 
 		return fmt.Errorf("write entity %s: %w", e.ID, err)
 	}
 	if at >= 0 {
-		_, err = tx.ExecContext(ctx, `UPDATE entities SET kind = ?, project_id = ?, name = ?, present = ?, listed = ?, server_id = ?,
+		_, err = tx.ExecContext(ctx, `UPDATE entities SET kind = ?, project_id = ?, name = ?, words = ?, present = ?, listed = ?, server_id = ?,
 			attributes = ?, updated_at = ? WHERE id = ?`,
-			e.Kind, e.ProjectID, e.Name, e.Present, e.Listed, e.ServerID, string(attributes), micros(now), e.ID)
+			e.Kind, e.ProjectID, e.Name, words(e), e.Present, e.Listed, e.ServerID, string(attributes), micros(now), e.ID)
 	} else {
-		_, err = tx.ExecContext(ctx, `INSERT INTO entities (`+entityColumns+`, seen) VALUES (?,?,?,?,?,?,?,?,?,?)`,
-			e.ID, e.Kind, e.ProjectID, e.Name, e.Present, e.Listed, e.ServerID, string(attributes), micros(now), look)
+		_, err = tx.ExecContext(ctx, `INSERT INTO entities (`+entityColumns+`, seen, words) VALUES (?,?,?,?,?,?,?,?,?,?,?)`,
+			e.ID, e.Kind, e.ProjectID, e.Name, e.Present, e.Listed, e.ServerID, string(attributes), micros(now), look, words(e))
 	}
 	if err != nil {
 		return fmt.Errorf("write entity %s: %w", e.ID, err)
 	}
 	return nil
+}
+
+// words are what an entity is found by besides its name and its id.
+func words(e stowage.Entity) string {
+	return clip(strings.Join(append([]string{e.Is.Host, e.Is.Zone, e.Is.Flavor, e.Is.Type}, e.Is.Tags...), "\n"), 1024)
 }
 
 // Unseen notes that what a look at all of a kind did not find is gone. Volumes

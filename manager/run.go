@@ -130,8 +130,7 @@ func (t *task) cancelWanted(ctx context.Context) error {
 
 // attempt does the work of one attempt.
 func (t *task) attempt(ctx context.Context) error {
-	var err error
-	if t.backup, err = t.DB.Backup(ctx, db.Scope{}, t.job.BackupID); err != nil {
+	if err := t.readBackup(ctx); err != nil {
 		return transient(err)
 	}
 	if wish := t.cancelWanted(ctx); wish != nil && t.job.Kind != stowage.JobDelete {
@@ -152,8 +151,19 @@ func (t *task) attempt(ctx context.Context) error {
 		return t.doDelete(ctx)
 	case stowage.JobVerify:
 		return t.doVerify(ctx)
+	case stowage.JobInventory:
+		return t.doInventory(ctx)
 	}
 	return fmt.Errorf("there is no runner for jobs of kind %q", t.job.Kind)
+}
+
+// readBackup reads the backup that the job is about, if it is about one.
+func (t *task) readBackup(ctx context.Context) (err error) {
+	if t.job.Kind == stowage.JobInventory {
+		return nil
+	}
+	t.backup, err = t.DB.Backup(ctx, db.Scope{}, t.job.BackupID)
+	return err
 }
 
 // settle brings the job to the state that the outcome asks for.
@@ -323,8 +333,7 @@ func (t *task) overdue(ctx context.Context) {
 	if !t.job.WindowEnd.IsZero() {
 		why = "The job did not begin inside its window."
 	}
-	var err error
-	if t.backup, err = t.DB.Backup(ctx, db.Scope{}, t.job.BackupID); err != nil {
+	if err := t.readBackup(ctx); err != nil {
 		t.log.WarnContext(ctx, "its backup not read", "error", err)
 		t.end(ctx, db.JobEnd{State: stowage.JobFailed, Error: why, Now: t.Now()}, nil)
 		return

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/stowage/stowage"
+	"github.com/stowage/stowage/cloud"
 	"github.com/stowage/stowage/db"
 )
 
@@ -197,24 +198,18 @@ func (s *Service) ForgetGone(ctx context.Context, scope db.Scope) error {
 
 // AskInventory has the cloud looked at, now or as soon as a manager can, and
 // gives the task. One that is waiting already is as good as another.
-func (s *Service) AskInventory(ctx context.Context) (Task, error) {
+func (s *Service) AskInventory(ctx context.Context, user cloud.User) (Task, error) {
 	if err := s.anyManager(ctx); err != nil {
 		return Task{}, err
 	}
-	j := NewInventoryJob(s.NewID(), s.Now())
-	if err := s.DB.AskInventory(ctx, &j, s.Now().Add(time.Hour)); err != nil {
+	j := stowage.NewInventoryJob(s.NewID(), s.Now())
+	j.UserID, j.RequestID = user.UserID, user.RequestID
+	// Whatever was asked for before now does not count.
+	if err := s.DB.AskInventory(ctx, &j, s.Now().Add(24*time.Hour)); err != nil {
 		return Task{}, err
 	}
 	if err := s.hand(ctx, j); err != nil {
 		return Task{}, err
 	}
 	return Task{Job: j}, nil
-}
-
-// NewInventoryJob is a job that looks at the cloud, for anybody to do.
-func NewInventoryJob(id string, now time.Time) stowage.Job {
-	return stowage.Job{
-		ID: id, Kind: stowage.JobInventory, State: stowage.JobQueued, Priority: stowage.PriorityDefault,
-		ReadyAt: now, CreatedAt: now, UpdatedAt: now,
-	}
 }

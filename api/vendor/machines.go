@@ -163,7 +163,7 @@ func (a *API) disks(w http.ResponseWriter, r request) error {
 
 // sync has the inventory looked at.
 func (a *API) sync(w http.ResponseWriter, r request) error {
-	t, err := a.Service.AskInventory(r.Context())
+	t, err := a.Service.AskInventory(r.Context(), api.User(r.Request, r.caller))
 	if err != nil {
 		return err
 	}

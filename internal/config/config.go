@@ -24,6 +24,7 @@ type Config struct {
 	Auth       Auth       `section:"keystone_authtoken" help:"How tokens are validated, and who Stowage itself is in Keystone."`
 	Cinder     Cinder     `section:"cinder"`
 	Swift      Swift      `section:"swift"`
+	Nova       Nova       `section:"nova" help:"Where servers are listed, for the inventory of the vendor task API. A cloud may be without."`
 	Rabbit     Rabbit     `section:"oslo_messaging_rabbit"`
 	Policy     Policy     `section:"oslo_policy"`
 	Middleware Middleware `section:"oslo_middleware"`
@@ -78,8 +79,8 @@ func Load(s Source) (*Config, error) {
 	return c, nil
 }
 
-// lendCredentials follows auth_section, and gives [cinder] and [swift] the
-// credentials of [keystone_authtoken] when they have none of their own.
+// lendCredentials follows auth_section, and gives [cinder], [swift] and [nova]
+// the credentials of [keystone_authtoken] when they have none of their own.
 func (c *Config) lendCredentials(v *values) error {
 	for _, s := range []struct {
 		name string
@@ -88,6 +89,7 @@ func (c *Config) lendCredentials(v *values) error {
 		{"keystone_authtoken", &c.Auth.Credentials},
 		{"cinder", &c.Cinder.Credentials},
 		{"swift", &c.Swift.Credentials},
+		{"nova", &c.Nova.Credentials},
 	} {
 		from := s.into.AuthSection
 		switch {

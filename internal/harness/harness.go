@@ -59,6 +59,7 @@ type Harness struct {
 	Clock      *Clock
 	Master     *seal.Master
 	Keystone   *Keystone
+	Nova       *Nova
 	API        *api.Server
 	Log        *bytes.Buffer // what everybody logged, under LogMu
 	LogMu      sync.Mutex
@@ -120,6 +121,7 @@ func New(t testing.TB) *Harness {
 	volumes, err := embedded.OpenVolumes(embedded.Options{Dir: filepath.Join(h.Dir, "volumes"), Backend: Backend, NewID: uuid.NewString})
 	h.ok(err)
 	h.Cinder = &Cinder{Volumes: volumes}
+	h.Nova = &Nova{Volumes: volumes}
 	stores, err := dir.Open(dir.Options{Root: filepath.Join(h.Dir, "objects")})
 	h.ok(err)
 	t.Cleanup(func() { h.ok(stores.Close()) })
@@ -168,7 +170,7 @@ func (h *Harness) api() *api.Server {
 // Manager makes a manager of the host, and tells the database that it is alive.
 func (h *Harness) Manager(host string) *manager.Manager {
 	return manager.New(manager.Options{
-		DB: h.DB, Transport: h.Transport, Volumes: h.Cinder, Stores: h.stores,
+		DB: h.DB, Transport: h.Transport, Volumes: h.Cinder, Inventory: h.Nova, Stores: h.stores,
 		Engine: engine.New(engine.Options{ChunkBytes: 64 << 10, PackBytes: 64 << 10, Readers: 2}),
 		Keys:   &manager.Keys{DB: h.DB, Master: h.Master, Seal: true, Now: h.Clock.Now}, KeepBases: true,
 		Backends: []manager.Backend{{Name: "test", Driver: "file", Open: func(context.Context) (drivers.Volumes, error) {

@@ -33,7 +33,8 @@ CREATE TABLE IF NOT EXISTS entities (
     id TEXT NOT NULL PRIMARY KEY,
     kind TEXT NOT NULL,
     project_id TEXT NOT NULL,
-    name TEXT NOT NULL,
+    name TEXT NOT NULL COLLATE NOCASE,
+    words TEXT NOT NULL,
     present INTEGER NOT NULL,
     listed INTEGER NOT NULL,
     server_id TEXT NOT NULL DEFAULT '',
@@ -50,7 +51,7 @@ CREATE TABLE IF NOT EXISTS resources (
     kind TEXT NOT NULL,
     id TEXT NOT NULL,
     project_id TEXT NOT NULL,
-    name TEXT NOT NULL,
+    name TEXT NOT NULL COLLATE NOCASE,
     shared INTEGER NOT NULL,
     seen INTEGER NOT NULL,
     PRIMARY KEY (kind, id)
