@@ -140,6 +140,10 @@ type Containers interface {
 	// Forbidden with a message if not.
 	Prepare(ctx context.Context, user User, container string) error
 
+	// Serve makes sure that the service may use the container of the project by its
+	// own rights, no user being there: Forbidden with a message if not.
+	Serve(ctx context.Context, projectID, container string) error
+
 	// MayRead checks that the user may read the container: NotFound if there
 	// is no such container, Forbidden if he may not.
 	MayRead(ctx context.Context, user User, container string) error

@@ -120,6 +120,23 @@ func (d *DB) ForgetGone(ctx context.Context, scope Scope) (n int64, err error) {
 	return n, err
 }
 
+// ForgetEntity forgets one that is gone from the cloud and has no backups; any
+// other stays.
+func (d *DB) ForgetEntity(ctx context.Context, scope Scope, id string) error {
+	w := where{}
+	w.and("id = ? AND present = 0", id)
+	if scope.ProjectID != "" {
+		w.and("project_id = ?", scope.ProjectID)
+	}
+	w.and("NOT EXISTS (SELECT 1 FROM backups WHERE backups.volume_id = entities.id)")
+	return d.inTx(ctx, func(tx *sql.Tx) error {
+		if _, err := tx.ExecContext(ctx, `DELETE FROM entities WHERE `+w.String(), w.args...); err != nil {
+			return fmt.Errorf("forget entity %s: %w", id, err)
+		}
+		return nil
+	})
+}
+
 // BackedUp tells of which of the volumes there are backups.
 func (d *DB) BackedUp(ctx context.Context, volumes []string) (map[string]bool, error) {
 	some := map[string]bool{}

@@ -166,11 +166,12 @@ func (a *API) restore(w http.ResponseWriter, r request) error {
 	if err != nil {
 		return err
 	}
-	target, err := a.Service.RestoreBackup(r.Context(), api.User(r.Request, r.caller), r.scope, id, volume)
+	req := service.RestoreRequest{VolumeID: volume}
+	j, err := a.Service.RestoreBackup(r.Context(), api.User(r.Request, r.caller), r.scope, id, req)
 	if err != nil {
 		return err
 	}
-	api.WriteJSON(w, http.StatusOK, map[string]any{"restore": map[string]string{"backup_id": idString(id), "volume_id": target}})
+	api.WriteJSON(w, http.StatusOK, map[string]any{"restore": map[string]string{"backup_id": idString(id), "volume_id": j.VolumeID}})
 	return nil
 }
 
