@@ -131,7 +131,7 @@ func (t *task) flavors(ctx context.Context) (map[string]string, error) {
 func serverEntity(s cloud.Server, flavor string) stowage.Entity {
 	slices.Sort(s.Volumes)
 	return stowage.Entity{
-		ID: s.ID, Kind: stowage.EntityServer, ProjectID: s.ProjectID, Name: s.Name, Present: !s.Deleted, Listed: true,
+		ID: s.ID, Kind: stowage.EntityServer, ProjectID: s.ProjectID, Name: named(s.Name, s.ID), Present: !s.Deleted, Listed: true,
 		Is: stowage.EntityDetails{
 			Status: s.Status, Zone: s.Zone, Host: s.Host, Tags: s.Tags, Metadata: s.Metadata, Created: s.CreatedAt,
 			FlavorID: s.FlavorID, Flavor: flavor, Networks: s.Networks, Disks: s.Volumes,
@@ -155,12 +155,20 @@ func (t *task) findVolumes(ctx context.Context, look int64) error {
 
 func volumeEntity(v cloud.Volume) stowage.Entity {
 	return stowage.Entity{
-		ID: v.ID, Kind: stowage.EntityVolume, ProjectID: v.ProjectID, Name: v.Name, Present: true, Listed: v.ServerID == "", ServerID: v.ServerID,
+		ID: v.ID, Kind: stowage.EntityVolume, ProjectID: v.ProjectID, Name: named(v.Name, v.ID), Present: true, Listed: v.ServerID == "", ServerID: v.ServerID,
 		Is: stowage.EntityDetails{
 			Status: settledStatus(v.Status), Zone: v.AvailabilityZone, Metadata: v.Metadata, SizeGiB: v.SizeGiB, Type: v.Type, Device: v.Device,
 			Bootable: v.Bootable, Encrypted: v.Encrypted, Multiattach: v.Multiattach, Created: v.CreatedAt,
 		},
 	}
+}
+
+// named gives what has no name its id: it is listed by it, and found.
+func named(name, id string) string {
+	if name == "" {
+		return id
+	}
+	return name
 }
 
 // settledStatus leaves out what changes with every backup: it is no change of

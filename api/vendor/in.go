@@ -118,14 +118,6 @@ func (n *number) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// or gives another number in place of none.
-func (n number) or(other int64) int64 {
-	if n.set {
-		return n.n
-	}
-	return other
-}
-
 // flag is true or false, or the text of one.
 type flag bool
 
