@@ -137,7 +137,7 @@ func (a *API) describe(w http.ResponseWriter, r request) error {
 
 func (a *API) acknowledge(w http.ResponseWriter, r request) error {
 	var body struct {
-		Value flag `json:"value"`
+		Value truth `json:"value"`
 	}
 	if err := r.read(&body); err != nil {
 		return err

@@ -118,11 +118,11 @@ func (n *number) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// flag is true or false, or the text of one.
-type flag bool
+// truth is true or false, or the text of one.
+type truth bool
 
 // UnmarshalJSON takes null and empty text for false.
-func (f *flag) UnmarshalJSON(data []byte) error {
+func (f *truth) UnmarshalJSON(data []byte) error {
 	var t text
 	if err := t.UnmarshalJSON(data); err != nil {
 		return err

@@ -36,7 +36,7 @@ func TestWhatClientsSendIsUnderstoodInEveryForm(t *testing.T) {
 		{&number{}, `1763715600123`, "&{true 1763715600123}"},
 		{&number{}, `""`, "&{false 0}"},
 		{&number{}, `null`, "&{false 0}"},
-		{new(flag), `true`, "true"}, {new(flag), `"true"`, "true"}, {new(flag), `0`, "false"}, {new(flag), `null`, "false"},
+		{new(truth), `true`, "true"}, {new(truth), `"true"`, "true"}, {new(truth), `0`, "false"}, {new(truth), `null`, "false"},
 		{&several[ref]{}, `["a",{"guid":"b"},null]`, "&[{a } {b }]"},
 		{&several[ref]{}, `"a"`, "&[{a }]"},
 		{&several[ref]{}, `null`, "&[]"},
@@ -50,7 +50,7 @@ func TestWhatClientsSendIsUnderstoodInEveryForm(t *testing.T) {
 		switch v := c.into.(type) {
 		case *text:
 			got = string(*v)
-		case *flag:
+		case *truth:
 			got = fmt.Sprint(*v)
 		}
 		if got != c.want {
@@ -65,7 +65,7 @@ func TestWhatMakesNoSenseIsRefused(t *testing.T) {
 		sent string
 	}{
 		{&number{}, `"soon"`}, {&number{}, `1e300`}, {&number{}, `"NaN"`}, {&number{}, `[1]`}, {&number{}, `{}`},
-		{new(flag), `"perhaps"`}, {new(text), `{}`}, {&ref{}, `[]`}, {&ref{}, `{"guid":{}}`}, {&enum{}, `{"name":[]}`},
+		{new(truth), `"perhaps"`}, {new(text), `{}`}, {&ref{}, `[]`}, {&ref{}, `{"guid":{}}`}, {&enum{}, `{"name":[]}`},
 		{&several[number]{}, `[1,"x"]`}, {&struct{}{}, `no json`}, {&struct{}{}, `{"a":1}{`},
 	} {
 		if err := decode([]byte(c.sent), c.into); stowage.CodeOf(err) != stowage.Invalid {

@@ -17,10 +17,10 @@ type restoreBody struct {
 		Backup ref  `json:"backup"`
 	} `json:"backupLocation"`
 	Target     ref    `json:"dstProtectedEntity"`
-	Overwrite  flag   `json:"overwrite"`
+	Overwrite  truth  `json:"overwrite"`
 	Name       text   `json:"restoredPeName"`
 	StorageID  text   `json:"restoreStorageId"`
-	ToOriginal flag   `json:"restoreToOriginalVolumeType"`
+	ToOriginal truth  `json:"restoreToOriginalVolumeType"`
 	Priority   number `json:"priority"`
 	TenantID   text   `json:"tenantId"`
 }
