@@ -47,7 +47,8 @@ func (a *API) login(w http.ResponseWriter, r request) error {
 func (a *API) cookie(r *http.Request, value string) *http.Cookie {
 	return &http.Cookie{
 		Name: cookieName, Value: value, Path: base, HttpOnly: true, SameSite: http.SameSiteLaxMode,
-		Secure: strings.HasPrefix(api.BaseURL(a.Server, r), "https:"),
+		// Whatever links begin with: what came over TLS goes back over TLS only.
+		Secure: r.TLS != nil || strings.HasPrefix(api.BaseURL(a.Server, r), "https:"),
 	}
 }
 
