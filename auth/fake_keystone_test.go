@@ -96,7 +96,10 @@ func (k *fakeKeystone) login(w http.ResponseWriter, r *http.Request) {
 		Auth struct {
 			Identity struct {
 				Password struct {
-					User struct{ Name, ID, Password string }
+					User struct {
+						Name, ID, Password string
+						Domain             struct{ Name string }
+					}
 				}
 				Credential struct{ ID, Secret string } `json:"application_credential"`
 				Token      struct{ ID string }
@@ -123,6 +126,9 @@ func (k *fakeKeystone) login(w http.ResponseWriter, r *http.Request) {
 	}
 	if old := k.tokens[req.Auth.Identity.Token.ID]; old != nil && !old.revoked {
 		user, secret, extra = old.user, "secret", map[string]any{"methods": []string{"token"}}
+	}
+	if d := req.Auth.Identity.Password.User.Domain.Name; d != "" && d != "Default" {
+		secret = ""
 	}
 	scope := req.Auth.Scope.Project
 	home := fakeUsers[user].project
