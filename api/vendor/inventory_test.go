@@ -219,3 +219,22 @@ func TestDestinationsAreTheProjectsContainers(t *testing.T) {
 	wantFault(t, usable(demo, `["srv-2"]`), http.StatusNotFound, "")
 	wantFault(t, usable(demo, `{`), http.StatusBadRequest, "array")
 }
+
+// A Nova that is away makes the look late, and nothing gone.
+func TestALookThatFailsIsDoneAgainAndForgetsNothing(t *testing.T) {
+	h := clouded(t)
+	h.Nova.Fail(stowage.Errorf(stowage.Unavailable, "The compute service is away."))
+	h.Clock.Step(25 * time.Hour) // it would list all servers
+	h.Until("a look is under way", func() bool {
+		return send(h, http.MethodPost, "/tasks/inventory-sync", "", portal).Status == http.StatusOK
+	})
+	h.Until("Nova was asked in vain", func() bool { return len(h.Nova.Asked()) > 1 })
+	if got := names(rows(t, send(h, http.MethodGet, "/virtual-machines?present=true", "", portal))); len(got) != 3 {
+		t.Errorf("it shows %v", got)
+	}
+	h.Nova.Fail(nil)
+	look(h)
+	if got := names(rows(t, send(h, http.MethodGet, "/virtual-machines?present=true", "", portal))); len(got) != 3 {
+		t.Errorf("it shows %v", got)
+	}
+}

@@ -26,6 +26,7 @@ type plan struct {
 	slow       bool              // and it takes some seconds to store or fetch a volume
 	vhost      string            // "": the run's
 	options    map[string]string // of [DEFAULT]
+	vendor     map[string]string // of [vendor_api]
 }
 
 // site is one deployment: a database, an API, and managers as the test starts
@@ -141,6 +142,9 @@ func (s *site) conf(host string) string {
 	fmt.Fprintf(&text, "\n[encryption]\nmaster_key_file = %s\n", s.masterKey())
 	// Looks at the cloud are jobs, too, and come when a test asks for them.
 	fmt.Fprintf(&text, "\n[vendor_api]\ninventory_interval = 0\n")
+	for k, v := range s.vendor {
+		fmt.Fprintf(&text, "%s = %s\n", k, v)
+	}
 	fmt.Fprintf(&text, "\n[nova]\nregion_name = %s\ninterface = public\n", env("REGION"))
 	fmt.Fprintf(&text, "\n[engine]\n")
 	if s.smallPacks || s.slow {

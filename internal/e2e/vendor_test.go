@@ -3,10 +3,23 @@
 package e2e
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"fmt"
+	"math/big"
+	"net"
 	"net/http"
+	"os"
+	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stowage/stowage/internal/stacktest"
 )
@@ -138,4 +151,56 @@ func TestAPortalDoesItsWorkOnTheRealCloud(t *testing.T) {
 			t.Error("the database holds a secret of a session")
 		}
 	}
+}
+
+// The port that such clients expect speaks TLS, and nothing but their API.
+func TestThePortalsPortSpeaksTLSAndOneAPI(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	cert, roots := selfSigned(t, dir)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	fatal(t, err)
+	port := l.Addr().(*net.TCPAddr).Port
+	fatal(t, l.Close())
+	deploy(t, plan{vendor: map[string]string{
+		"bind_host": "127.0.0.1", "bind_port": strconv.Itoa(port), "cert_file": cert, "key_file": filepath.Join(dir, "key.pem"),
+	}})
+	web := &http.Client{Timeout: patience, Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}}}
+	defer web.CloseIdleConnections()
+	base := fmt.Sprintf("https://127.0.0.1:%d", port)
+	body := strings.NewReader(fmt.Sprintf(`{"login":"demo:demo","password":%q}`, stacktest.Env(t, "DEMO_PASSWORD")))
+	in, err := web.Post(base+"/api/session/login", "application/json;charset=UTF-8", body)
+	fatal(t, err)
+	defer in.Body.Close()
+	if in.StatusCode != http.StatusOK || len(in.Cookies()) != 1 || !in.Cookies()[0].Secure {
+		t.Errorf("login: %d %v", in.StatusCode, in.Cookies())
+	}
+	other, err := web.Get(base + "/v1.1/" + stacktest.Env(t, "DEMO_PROJECT_ID") + "/hp-volume-backups")
+	fatal(t, err)
+	defer other.Body.Close()
+	if other.StatusCode != http.StatusNotFound || other.Header.Get("Content-Type") != "application/json" {
+		t.Errorf("the other API: %d %v", other.StatusCode, other.Header)
+	}
+}
+
+// selfSigned makes cert.pem and key.pem for 127.0.0.1 in the directory.
+func selfSigned(t *testing.T, dir string) (cert string, roots *x509.CertPool) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	fatal(t, err)
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: true, BasicConstraintsValid: true,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	fatal(t, err)
+	secret, err := x509.MarshalPKCS8PrivateKey(key)
+	fatal(t, err)
+	text := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
+	cert = filepath.Join(dir, "cert.pem")
+	fatal(t, os.WriteFile(cert, text, 0o600))
+	fatal(t, os.WriteFile(filepath.Join(dir, "key.pem"), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: secret}), 0o600))
+	roots = x509.NewCertPool()
+	roots.AppendCertsFromPEM(text)
+	return cert, roots
 }
