@@ -12,6 +12,8 @@ const (
 	JobRestore JobKind = "restore"
 	JobDelete  JobKind = "delete"
 	JobVerify  JobKind = "verify" // looks at what is stored; the backup's status stays
+
+	JobInventory JobKind = "inventory" // looks at what the cloud holds; it is about no backup
 )
 
 // JobState is where a job is in its life.
@@ -81,6 +83,7 @@ type Job struct {
 	Backend  string // key of the backend it must run beside; empty: any manager
 	BackupID int64
 	VolumeID string // backup: the volume read; restore: the volume written
+	EntityID string // what it is about, whatever it does: the volume that is or was backed up
 
 	Priority    int
 	ReadyAt     time.Time // not to be claimed before
@@ -134,3 +137,16 @@ type JobParams struct {
 // RestoreMark is the key of the metadata that a volume made for a restore
 // carries until the restore has ended: the id of its job.
 const RestoreMark = "stowage_restore"
+
+// Cancelled is what users read of a job that was cancelled, and why.
+func Cancelled(why string) string {
+	if why == "" {
+		return "Cancelled."
+	}
+	return "Cancelled: " + why
+}
+
+// NewInventoryJob is a job that looks at what the cloud holds, for any manager.
+func NewInventoryJob(id string, now time.Time) Job {
+	return Job{ID: id, Kind: JobInventory, State: JobQueued, Priority: PriorityDefault, ReadyAt: now, CreatedAt: now, UpdatedAt: now}
+}

@@ -31,8 +31,17 @@ type Protocol interface {
 	Mount(r *mux.Router)
 	// Version describes it for GET /, or is nil.
 	Version() *Version
+	// Prefix begins all its paths: "/v1.1". What goes wrong below it before a
+	// route is found is told in the protocol's form.
+	Prefix() string
 	// Fault answers with an error in the protocol's form.
 	Fault(w http.ResponseWriter, r *http.Request, err error)
+}
+
+// Roomy is a protocol whose clients send larger bodies than others do.
+type Roomy interface {
+	// MaxBody bounds a request's body, in bytes.
+	MaxBody() int64
 }
 
 // Options are a Server's parts and knobs.
@@ -74,11 +83,10 @@ func New(o Options) *Server {
 	}
 	s := &Server{Options: o}
 	r := mux.NewRouter().UseEncodedPath().SkipClean(true)
-	fault := o.Protocols[0].Fault
-	r.NotFoundHandler = http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) { fault(w, q, errNoResource) })
+	r.NotFoundHandler = http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) { s.fault(w, q, errNoResource) })
 	r.MethodNotAllowedHandler = http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
 		w.Header().Set("Allow", allowed(r, q))
-		fault(w, q, ErrBadMethod)
+		s.fault(w, q, ErrBadMethod)
 	})
 	r.HandleFunc("/healthcheck", s.health).Methods(http.MethodGet, http.MethodHead)
 	r.HandleFunc("/", s.versions).Methods(http.MethodGet, http.MethodHead)
@@ -91,6 +99,21 @@ func New(o Options) *Server {
 	}
 	s.handler = s.recovered(s.identified(s.logged(s.limited(r))))
 	return s
+}
+
+// whose gives the protocol that a path belongs to, the first one if none.
+func (s *Server) whose(path string) Protocol {
+	for _, p := range s.Protocols {
+		if rest, ok := strings.CutPrefix(path, p.Prefix()); ok && (rest == "" || rest[0] == '/') {
+			return p
+		}
+	}
+	return s.Protocols[0]
+}
+
+// fault answers in the form of the protocol whose path it is.
+func (s *Server) fault(w http.ResponseWriter, r *http.Request, err error) {
+	s.whose(r.URL.Path).Fault(w, r, err)
 }
 
 // allowed lists the methods that the path does know.

@@ -32,7 +32,7 @@ func (g *Gate) Caller(w http.ResponseWriter, r *http.Request) (auth.Caller, *htt
 	if err != nil {
 		return c, r, err
 	}
-	return c, known(r, c), nil
+	return c, Known(r, c), nil
 }
 
 // May gives a Forbidden error if the caller may not do what the rule guards to

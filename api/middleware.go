@@ -42,8 +42,9 @@ func RequestID(ctx context.Context) string {
 	return ids.own
 }
 
-// known gives the request with a context whose log lines tell who is calling.
-func known(r *http.Request, c auth.Caller) *http.Request {
+// Known gives the request with a context whose log lines tell who is calling,
+// for protocols that find that out by themselves.
+func Known(r *http.Request, c auth.Caller) *http.Request {
 	ids, ok := r.Context().Value(idsKey{}).(*requestIDs)
 	if !ok {
 		return r
@@ -81,7 +82,7 @@ func (s *Server) recovered(next http.Handler) http.Handler {
 				panic(p)
 			}
 			s.Log.ErrorContext(r.Context(), "panic", "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
-			s.Protocols[0].Fault(w, r, fmt.Errorf("panic: %v", p))
+			s.fault(w, r, fmt.Errorf("panic: %v", p))
 		}()
 		next.ServeHTTP(w, r)
 	})
@@ -125,16 +126,20 @@ func (t *tap) Write(b []byte) (int, error) {
 
 func (t *tap) Unwrap() http.ResponseWriter { return t.ResponseWriter }
 
-// limited refuses bodies over MaxBody: at once if the length is known, and when
-// they are read otherwise (ReadBody tells).
+// limited refuses bodies over MaxBody, or over what their protocol says: at
+// once if the length is known, and when they are read otherwise (ReadBody tells).
 func (s *Server) limited(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.ContentLength > s.MaxBody {
-			s.Protocols[0].Fault(w, r, ErrTooLarge)
+		most := s.MaxBody
+		if p, ok := s.whose(r.URL.Path).(Roomy); ok {
+			most = p.MaxBody()
+		}
+		if r.ContentLength > most {
+			s.fault(w, r, ErrTooLarge)
 			return
 		}
 		if r.Body != nil {
-			r.Body = http.MaxBytesReader(w, r.Body, s.MaxBody)
+			r.Body = http.MaxBytesReader(w, r.Body, most)
 		}
 		next.ServeHTTP(w, r)
 	})

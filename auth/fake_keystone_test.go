@@ -45,6 +45,8 @@ var fakeUsers = map[string]struct{ project, roles string }{
 	"alt":         {"alt", "member,reader"},
 	"demo_reader": {"demo", "reader"},
 	"stowage":     {"service", "admin,member,reader,service"},
+	"loner":       {"alone", "member,reader"}, // has no default project
+	"nomad":       {"", ""},                   // has none at all
 }
 
 func newFakeKeystone(t *testing.T, now func() time.Time) *fakeKeystone {
@@ -54,6 +56,7 @@ func newFakeKeystone(t *testing.T, now func() time.Time) *fakeKeystone {
 	mux.HandleFunc("POST /v3/auth/tokens", k.login)
 	mux.HandleFunc("GET /v3/auth/tokens", k.validate)
 	mux.HandleFunc("DELETE /v3/auth/tokens", k.revoke)
+	mux.HandleFunc("GET /v3/auth/projects", k.projects)
 	mux.HandleFunc("POST /v3/users/{user}/application_credentials", k.createCredential)
 	k.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		k.mu.Lock()
@@ -93,9 +96,16 @@ func (k *fakeKeystone) login(w http.ResponseWriter, r *http.Request) {
 		Auth struct {
 			Identity struct {
 				Password struct {
-					User struct{ Name, ID, Password string }
+					User struct {
+						Name, ID, Password string
+						Domain             struct{ Name string }
+					}
 				}
 				Credential struct{ ID, Secret string } `json:"application_credential"`
+				Token      struct{ ID string }
+			}
+			Scope struct {
+				Project struct{ Name, ID string }
 			}
 		}
 	}
@@ -114,9 +124,20 @@ func (k *fakeKeystone) login(w http.ResponseWriter, r *http.Request) {
 		}
 		extra = map[string]any{"methods": []string{"application_credential"}, "application_credential": credential}
 	}
-	if _, ok := fakeUsers[user]; !ok || secret != "secret" {
+	if old := k.tokens[req.Auth.Identity.Token.ID]; old != nil && !old.revoked {
+		user, secret, extra = old.user, "secret", map[string]any{"methods": []string{"token"}}
+	}
+	if d := req.Auth.Identity.Password.User.Domain.Name; d != "" && d != "Default" {
+		secret = ""
+	}
+	scope := req.Auth.Scope.Project
+	home := fakeUsers[user].project
+	if _, ok := fakeUsers[user]; !ok || secret != "secret" || scope.Name != "" && scope.Name != home || scope.ID != "" && scope.ID != "id-of-"+home {
 		fail(w, http.StatusUnauthorized)
 		return
+	}
+	if scope.Name+scope.ID == "" && (user == "loner" || user == "nomad") {
+		extra["project"], extra["roles"] = nil, nil
 	}
 	id := k.issueLocked(user, k.life, extra)
 	w.Header().Set("X-Subject-Token", id)
@@ -164,6 +185,18 @@ func (k *fakeKeystone) revoke(w http.ResponseWriter, r *http.Request) {
 		t.revoked = true
 	}
 	w.WriteHeader(http.StatusNoContent)
+}
+
+func (k *fakeKeystone) projects(w http.ResponseWriter, r *http.Request) {
+	asker, list := k.asker(r), []map[string]any{}
+	if asker == nil {
+		fail(w, http.StatusUnauthorized)
+		return
+	}
+	if asker.project != "" {
+		list = append(list, map[string]any{"id": "id-of-" + asker.project, "name": asker.project})
+	}
+	answer(w, map[string]any{"projects": list})
 }
 
 func (k *fakeKeystone) createCredential(w http.ResponseWriter, r *http.Request) {

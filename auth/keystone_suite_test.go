@@ -2,6 +2,7 @@ package auth
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -153,6 +154,7 @@ func runSuite(t *testing.T, c cloud) {
 	t.Run("a revoked token", func(t *testing.T) { suiteRevoked(t, c) })
 	t.Run("access rules", func(t *testing.T) { suiteAccessRules(t, c) })
 	t.Run("service tokens", func(t *testing.T) { suiteServiceToken(t, c) })
+	t.Run("logins by password", func(t *testing.T) { suiteLogin(t, c) })
 	t.Run("our own login", func(t *testing.T) { suiteSession(t, c) })
 	t.Run("our own rights", func(t *testing.T) { suiteSelf(t, c) })
 }
@@ -212,6 +214,36 @@ func suiteRevoked(t *testing.T, c cloud) {
 	accept(t, k, get("X-Auth-Token", token)) // believed for a minute
 	now = now.Add(time.Minute)
 	refuse(t, k, get("X-Auth-Token", token), stowage.Unauthorized)
+}
+
+func suiteLogin(t *testing.T, c cloud) {
+	k, uncached := c.validator(t), c.validator(t, func(o *Options) { o.TokenCacheTime = -1 })
+	login := Login{Domain: "Default", User: "demo", Password: NewSecret(c.password("demo")), Project: "demo"}
+	got, until, err := k.Login(t.Context(), login)
+	if err != nil || got.UserName != "demo" || got.ProjectName != "demo" || !got.HasRole("member") || !until.After(time.Now()) {
+		t.Fatalf("%+v until %v: %v", got, until, err)
+	}
+	again := accept(t, uncached, get("X-Auth-Token", got.Token.Reveal()))
+	if again.UserID != got.UserID || again.ProjectID != got.ProjectID || again.UserDomainID != got.UserDomainID || !slices.Equal(again.Roles, got.Roles) {
+		t.Errorf("logged in as %+v, validated as %+v", got, again)
+	}
+	for what, change := range map[string]func(*Login){
+		"another password": func(l *Login) { l.Password = NewSecret("no") },
+		"another domain":   func(l *Login) { l.Domain = "Nowhere" },
+		"nobody":           func(l *Login) { l.User = "nobody-at-all" },
+		"not his project":  func(l *Login) { l.Project = "alt" },
+		"no project":       func(l *Login) { l.Project = "no-such-project" },
+	} {
+		bad := login
+		change(&bad)
+		if _, _, err := k.Login(t.Context(), bad); !errors.Is(err, ErrCredentials) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	login.Project = "" // whatever Keystone makes of that: a project, or a word about it
+	if got, _, err := k.Login(t.Context(), login); err != nil && !errors.Is(err, errNoProject) || err == nil && got.ProjectID == "" {
+		t.Errorf("without a project: %+v, %v", got, err)
+	}
 }
 
 func suiteAccessRules(t *testing.T, c cloud) {

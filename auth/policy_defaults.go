@@ -14,6 +14,15 @@ const (
 	RuleDelete      = "volume_backup:delete"
 	RuleRestore     = "volume_backup:restore"
 	RuleAllProjects = "volume_backup:all_projects"
+
+	RuleIntegration   = "integration_account"
+	RuleVendorGet     = "vendor_api:get"
+	RuleVendorUpdate  = "vendor_api:update"
+	RuleVendorTasks   = "vendor_api:tasks"
+	RuleVendorExport  = "vendor_api:export"
+	RuleVendorRestore = "vendor_api:restore"
+	RuleVendorDelete  = "vendor_api:delete"
+	RuleVendorSync    = "vendor_api:inventory_sync"
 )
 
 const hpBackups = "/v1.1/{tenant_id}/hp-volume-backups"
@@ -27,7 +36,7 @@ func Defaults() []Rule {
 		member = "rule:project_member_or_admin"
 		admin  = "rule:admin_api"
 	)
-	return []Rule{
+	return append([]Rule{
 		{Name: "admin_api", Check: "role:admin and is_admin_project:True",
 			Description: "Who is an administrator of the cloud."},
 		{Name: "project_reader_or_admin", Check: "rule:admin_api or (role:reader and project_id:%(project_id)s)",
@@ -46,6 +55,32 @@ func Defaults() []Rule {
 			Operations: []Operation{{"POST", hpBackups + "/{backup_id}/restore"}}},
 		{Name: RuleAllProjects, Check: admin, Description: "List the backups of all projects.",
 			Operations: []Operation{{"GET", hpBackups + "?all_tenants=1"}, {"GET", hpBackups + "/detail?all_tenants=1"}}},
+	}, vendorDefaults()...)
+}
+
+// vendorDefaults are the rules of the vendor task API: those of v1.1, and an
+// account for portals, which does for everybody what each may do for himself.
+func vendorDefaults() []Rule {
+	const (
+		reader      = "rule:project_reader_or_admin or rule:" + RuleIntegration
+		member      = "rule:project_member_or_admin or rule:" + RuleIntegration
+		integration = "rule:" + RuleIntegration
+	)
+	return []Rule{
+		{Name: RuleIntegration, Check: "rule:admin_api or role:stowage_integration",
+			Description: "Who sees all projects in the vendor task API, and narrows his view to one of them by a parameter."},
+		{Name: RuleVendorGet, Check: reader, Description: "Look at inventory, tasks and backups.",
+			Operations: []Operation{{"GET", "/api/**"}}},
+		{Name: RuleVendorUpdate, Check: member, Description: "Describe a backup, or acknowledge its warnings.",
+			Operations: []Operation{{"PUT", "/api/backups/{guid}/description"}, {"PUT", "/api/backups/{guid}/warnings-acknowledged"}}},
+		{Name: RuleVendorTasks, Check: member, Description: "Cancel tasks, and take those that have ended off the list.",
+			Operations: []Operation{{"PUT", "/api/tasks/{guid}/state"}, {"DELETE", "/api/tasks/{guid}"}, {"DELETE", "/api/tasks/all-*"}}},
+		{Name: RuleVendorExport, Check: member, Description: "Back up.", Operations: []Operation{{"POST", "/api/tasks/export"}}},
+		{Name: RuleVendorRestore, Check: member, Description: "Restore volumes.", Operations: []Operation{{"POST", "/api/tasks/restore"}}},
+		{Name: RuleVendorDelete, Check: member, Description: "Delete the backups of a protected entity, and forget entities that are gone.",
+			Operations: []Operation{{"POST", "/api/tasks/delete"}, {"DELETE", "/api/virtual-machines/all-non-present"}}},
+		{Name: RuleVendorSync, Check: integration, Description: "Have the inventory looked at again now.",
+			Operations: []Operation{{"POST", "/api/tasks/inventory-sync"}}},
 	}
 }
 

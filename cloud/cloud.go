@@ -10,6 +10,7 @@ package cloud
 
 import (
 	"context"
+	"time"
 
 	"github.com/stowage/stowage"
 )
@@ -37,7 +38,9 @@ type Volume struct {
 	Multiattach      bool
 	Metadata         map[string]string
 	ImageMetadata    map[string]string
-	Attachments      int // how many servers it is attached to
+	Attachments      int    // how many servers it is attached to
+	ServerID, Device string // one of them, and what it is called there
+	CreatedAt        time.Time
 
 	// Seen with the service's credentials only:
 	Host            string // host@backend#pool
@@ -101,6 +104,33 @@ type Volumes interface {
 	SetMetadata(ctx context.Context, volumeID string, meta, image map[string]string, bootable bool) error
 }
 
+// Server is a server as Nova tells it.
+type Server struct {
+	ID, ProjectID, Name string
+	Status              string
+	Deleted             bool
+	Zone, Host          string
+	FlavorID            string
+	Tags                []string
+	Metadata            map[string]string
+	Networks            []stowage.EntityNetwork
+	Volumes             []string // ids
+	CreatedAt           time.Time
+}
+
+// Inventory is what there is in all projects, with the service's eyes. A
+// service that the cloud does not have has nothing.
+type Inventory interface {
+	// EachServer calls fn for every server, or for those that changed after since
+	// if that is not zero: then the deleted ones are among them. An error of fn's
+	// ends it.
+	EachServer(ctx context.Context, since time.Time, fn func(Server) error) error
+	// EachVolume calls fn for every volume. An error of fn's ends it.
+	EachVolume(ctx context.Context, fn func(Volume) error) error
+	// Resources lists what there is of a kind.
+	Resources(ctx context.Context, kind stowage.ResourceKind) ([]stowage.Resource, error)
+}
+
 // Containers is what the API asks of the object store with the user's own
 // token, before the service's credentials take over. A container's name that
 // is empty, ., .. or has a slash is Invalid.
@@ -109,6 +139,10 @@ type Containers interface {
 	// (creating it), that he may write to it, and that the service may:
 	// Forbidden with a message if not.
 	Prepare(ctx context.Context, user User, container string) error
+
+	// Serve makes sure that the service may use the container of the project by its
+	// own rights, no user being there: Forbidden with a message if not.
+	Serve(ctx context.Context, projectID, container string) error
 
 	// MayRead checks that the user may read the container: NotFound if there
 	// is no such container, Forbidden if he may not.

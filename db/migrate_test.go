@@ -1,6 +1,7 @@
 package db
 
 import (
+	"fmt"
 	"testing"
 )
 
@@ -33,5 +34,38 @@ func TestAnUpgradeKeepsWhatIsThere(t *testing.T) {
 			}
 		}
 		must(d.Lineage(t.Context(), "p", "9", "c"))(t)
+	})
+}
+
+// Jobs that were written before tasks were shown are shown, under the volume
+// they were about; verifications are nobody's task.
+func TestAnUpgradeShowsOldJobsAsTasks(t *testing.T) {
+	each(t, func(t *testing.T, d *DB) {
+		must(must(d.provider())(t).DownTo(t.Context(), 2))(t)
+		exec := func(q string, args ...any) {
+			t.Helper()
+			must(d.sql.ExecContext(t.Context(), q, args...))(t)
+		}
+		exec(`INSERT INTO backups (id, uuid, project_id, user_id, name, description, container, status, volume_id, volume, size_gib, created_at, updated_at)
+			VALUES (7, '11111111-1111-4111-8111-111111111111', 'p', 'u', 'n', '', 'c', 'available', '9', '{"id":"9"}', 1, 5, 5)`)
+		const job = `INSERT INTO jobs (id, kind, state, project_id, user_id, backup_id, volume_id, priority, ready_at, params, created_at, updated_at)
+			VALUES (?, ?, 'finished', 'p', 'u', ?, ?, 50, 0, '{}', 5, 5)`
+		exec(job, "11111111-0000-4000-8000-000000000001", "restore", 7, "10")
+		exec(job, "11111111-0000-4000-8000-000000000002", "verify", 7, "")
+		exec(job, "11111111-0000-4000-8000-000000000003", "backup", 99, "11")
+		must(d.Sync(t.Context()))(t)
+		if d.dialect == MySQL {
+			exec(`DELETE FROM goose_db_version WHERE version_id > 2`)
+			must(d.Sync(t.Context()))(t)
+		}
+		rows := must(d.sql.QueryContext(t.Context(), `SELECT kind, entity_id, hidden FROM jobs ORDER BY seq`))(t)
+		got := must(collect(rows, "list", func(row rower) (string, error) {
+			var kind, entity, hidden string
+			err := row.Scan(&kind, &entity, &hidden)
+			return kind + " " + entity + " " + hidden, err
+		}))(t)
+		if want := "[restore 9 0 verify 9 1 backup 11 0]"; fmt.Sprint(got) != want {
+			t.Errorf("got %v, want %v", got, want)
+		}
 	})
 }

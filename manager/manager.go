@@ -16,6 +16,8 @@
 //   - rings again for queued jobs nobody came for,
 //   - frees volumes and removes or keeps snapshots of jobs that have ended,
 //   - deletes objects that nothing reaches any more,
+//   - asks for looks at what the cloud holds,
+//   - forgets logins that are over,
 //   - asks for verifications of backups that nobody looked at for long,
 //   - ends jobs that waited longer than the operator allows.
 package manager
@@ -49,6 +51,7 @@ type Options struct {
 	DB        *db.DB
 	Transport rpc.Transport
 	Volumes   cloud.Volumes
+	Inventory cloud.Inventory // nil: this manager does not look at the cloud
 	Stores    drivers.Stores
 	Engine    *engine.Engine
 	Keys      *Keys
@@ -61,18 +64,19 @@ type Options struct {
 	Now      func() time.Time
 	Log      *slog.Logger
 
-	MaxJobs        int           // at once; 0: 4
-	MaxAttempts    int           // of a backup or restore; 0: 3
-	Lease          time.Duration // 0: one minute
-	ReportInterval time.Duration // 0: 10 s
-	SweepInterval  time.Duration // 0: 10 s
-	RingAgain      time.Duration // how long a bell may go unheard; 0: 30 s
-	QueueTimeout   time.Duration // how long a job may wait; 0: a day
-	RetryDelay     time.Duration // before the second attempt, doubled after each; 0: 10 s
-	VerifyInterval time.Duration // how often a backup is verified; 0: never by itself
-	VerifyDeep     bool          // and then every byte is read
-	KeepBases      bool          // snapshots stay after a backup, where the backend can, so that the next reads only what changed
-	GraceTime      time.Duration // how long running jobs may go on at shutdown; 0: one minute
+	MaxJobs           int           // at once; 0: 4
+	MaxAttempts       int           // of a backup or restore; 0: 3
+	Lease             time.Duration // 0: one minute
+	ReportInterval    time.Duration // 0: 10 s
+	SweepInterval     time.Duration // 0: 10 s
+	RingAgain         time.Duration // how long a bell may go unheard; 0: 30 s
+	QueueTimeout      time.Duration // how long a job may wait; 0: a day
+	RetryDelay        time.Duration // before the second attempt, doubled after each; 0: 10 s
+	VerifyInterval    time.Duration // how often a backup is verified; 0: never by itself
+	VerifyDeep        bool          // and then every byte is read
+	KeepBases         bool          // snapshots stay after a backup, where the backend can, so that the next reads only what changed
+	InventoryInterval time.Duration // how often the cloud is looked at; 0: when asked
+	GraceTime         time.Duration // how long running jobs may go on at shutdown; 0: one minute
 }
 
 // Manager does the work of one host.

@@ -204,7 +204,7 @@ func (m *Manager) tidy(ctx context.Context, j stowage.Job) {
 	was := j
 	if j.Lock == stowage.LockHeld || j.Lock == stowage.LockWanted {
 		free := cloud.FreeVolume
-		if j.Kind == stowage.JobRestore && j.State == stowage.JobFailed && (j.Params.Touched || j.Params.NewVolume) {
+		if j.Kind == stowage.JobRestore && j.State != stowage.JobFinished && (j.Params.Touched || j.Params.NewVolume) {
 			free = cloud.SpoilVolume
 		}
 		found, err := false, error(nil)

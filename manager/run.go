@@ -31,6 +31,11 @@ type again struct {
 func (a *again) Error() string { return a.cause.Error() }
 func (a *again) Unwrap() error { return a.cause }
 
+// cancelled marks the end of work that somebody does not want any more.
+type cancelled struct{ reason string }
+
+func (c *cancelled) Error() string { return c.reason }
+
 // task is one attempt at a job.
 type task struct {
 	*Manager
@@ -97,6 +102,11 @@ func (t *task) renew(ctx context.Context, j stowage.Job, cancel context.CancelCa
 		switch {
 		case err == nil:
 			t.renewed.Store(&begun)
+			if wish := t.cancelWanted(ctx); wish != nil && !t.ending.Load() {
+				t.log.Info("work is to stop", "reason", wish)
+				cancel(wish)
+				return // what is to be undone takes less than the lease
+			}
 		case ctx.Err() != nil, t.ending.Load():
 			return
 		case stowage.CodeOf(err) == stowage.Conflict, !t.fresh():
@@ -109,11 +119,22 @@ func (t *task) renew(ctx context.Context, j stowage.Job, cancel context.CancelCa
 	}
 }
 
+// cancelWanted gives the end that somebody wishes the work had; nil: nobody does.
+func (t *task) cancelWanted(ctx context.Context) error {
+	reason, err := t.DB.CancelWanted(ctx, t.job.ID)
+	if err != nil || reason == "" {
+		return nil // whoever cannot be asked now is asked again
+	}
+	return &cancelled{reason}
+}
+
 // attempt does the work of one attempt.
 func (t *task) attempt(ctx context.Context) error {
-	var err error
-	if t.backup, err = t.DB.Backup(ctx, db.Scope{}, t.job.BackupID); err != nil {
+	if err := t.readBackup(ctx); err != nil {
 		return transient(err)
+	}
+	if wish := t.cancelWanted(ctx); wish != nil && t.job.Kind != stowage.JobDelete {
+		return wish
 	}
 	switch {
 	case !t.job.WindowEnd.IsZero() && t.job.Attempt == 1 && t.Now().After(t.job.WindowEnd):
@@ -130,8 +151,19 @@ func (t *task) attempt(ctx context.Context) error {
 		return t.doDelete(ctx)
 	case stowage.JobVerify:
 		return t.doVerify(ctx)
+	case stowage.JobInventory:
+		return t.doInventory(ctx)
 	}
 	return fmt.Errorf("there is no runner for jobs of kind %q", t.job.Kind)
+}
+
+// readBackup reads the backup that the job is about, if it is about one.
+func (t *task) readBackup(ctx context.Context) (err error) {
+	if t.job.Kind == stowage.JobInventory {
+		return nil
+	}
+	t.backup, err = t.DB.Backup(ctx, db.Scope{}, t.job.BackupID)
+	return err
 }
 
 // settle brings the job to the state that the outcome asks for.
@@ -139,6 +171,7 @@ func (t *task) settle(ctx context.Context, err error) {
 	ctx, cancel := context.WithTimeout(ctx, t.Lease/3)
 	defer cancel()
 	retry, wantsAgain := errors.AsType[*again](err)
+	wish, unwanted := errors.AsType[*cancelled](err)
 	switch {
 	case err == nil:
 		t.log.InfoContext(ctx, "job finished")
@@ -148,6 +181,9 @@ func (t *task) settle(ctx context.Context, err error) {
 	case errors.Is(err, errDrained):
 		t.log.InfoContext(ctx, "job given back", "reason", err)
 		t.giveBack(ctx, err, 0, 0)
+	case unwanted:
+		t.log.InfoContext(ctx, "job cancelled", "reason", wish.reason)
+		t.fail(ctx, stowage.JobCancelled, stowage.Errorf(stowage.Conflict, "%s", wish.reason))
 	case wantsAgain && (retry.free || t.job.Kind == stowage.JobDelete || t.job.Failures+1 < t.MaxAttempts):
 		delay := retry.after
 		if delay == 0 {
@@ -161,7 +197,7 @@ func (t *task) settle(ctx context.Context, err error) {
 		t.giveBack(ctx, err, failures, delay)
 	default:
 		t.log.ErrorContext(ctx, "job failed", "error", err)
-		t.fail(ctx, err)
+		t.fail(ctx, stowage.JobFailed, err)
 	}
 }
 
@@ -206,9 +242,9 @@ func reason(err error) string {
 	return "An internal error; the manager's log tells more."
 }
 
-// fail ends the job as failed, clears up what can be cleared up now, and moves
-// the backup as its kind says.
-func (t *task) fail(ctx context.Context, err error) {
+// fail ends the job as failed or cancelled, clears up what can be cleared up now,
+// and moves the backup as its kind says.
+func (t *task) fail(ctx context.Context, state stowage.JobState, err error) {
 	move := &db.BackupMove{ID: t.job.BackupID, FailReason: reason(err), Now: t.Now()}
 	var reach func(context.Context) (*db.ReachMove, error)
 	switch t.job.Kind {
@@ -218,6 +254,9 @@ func (t *task) fail(ctx context.Context, err error) {
 	case stowage.JobRestore:
 		move.From, move.To = stowage.BackupRestoring, stowage.BackupAvailable
 		move.FailReason = "Restore failed: " + move.FailReason
+		if state == stowage.JobCancelled {
+			move.FailReason = "Restore: " + reason(err)
+		}
 		if stowage.CodeOf(err) == stowage.Corrupt {
 			move.To = stowage.BackupError
 		}
@@ -229,11 +268,11 @@ func (t *task) fail(ctx context.Context, err error) {
 	default:
 		move = nil
 	}
-	if !t.end(ctx, db.JobEnd{State: stowage.JobFailed, Error: reason(err), Move: move, Now: t.Now()}, reach) {
+	if !t.end(ctx, db.JobEnd{State: state, Error: reason(err), Move: move, Now: t.Now()}, reach) {
 		t.lost(ctx)
 		return
 	}
-	t.job.State = stowage.JobFailed
+	t.job.State = state
 	if t.job.Kind == stowage.JobBackup {
 		t.undoBackup(ctx)
 	}
@@ -294,8 +333,7 @@ func (t *task) overdue(ctx context.Context) {
 	if !t.job.WindowEnd.IsZero() {
 		why = "The job did not begin inside its window."
 	}
-	var err error
-	if t.backup, err = t.DB.Backup(ctx, db.Scope{}, t.job.BackupID); err != nil {
+	if err := t.readBackup(ctx); err != nil {
 		t.log.WarnContext(ctx, "its backup not read", "error", err)
 		t.end(ctx, db.JobEnd{State: stowage.JobFailed, Error: why, Now: t.Now()}, nil)
 		return

@@ -28,7 +28,7 @@ func (m *Manager) clearUp(ctx context.Context) {
 	within, cancel := context.WithTimeout(ctx, m.Lease)
 	defer cancel()
 	for _, sweep := range []func(context.Context){
-		m.ringAgain, m.tidyEnded, m.removeLeftovers, m.removeBases, m.scrub,
+		m.ringAgain, m.tidyEnded, m.removeLeftovers, m.removeBases, m.scrub, m.reapSessions, m.askInventory,
 	} {
 		if within.Err() == nil {
 			sweep(within)
@@ -89,6 +89,13 @@ func (m *Manager) tidyEnded(ctx context.Context) {
 			return
 		}
 		m.tidy(ctx, j)
+	}
+}
+
+// reapSessions forgets logins that are over. They are refused before that, too.
+func (m *Manager) reapSessions(ctx context.Context) {
+	if _, err := m.DB.ReapLoginSessions(ctx, m.Now(), sweepLimit); err != nil {
+		m.Log.WarnContext(ctx, "sessions that are over not forgotten", "error", err)
 	}
 }
 

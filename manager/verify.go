@@ -80,7 +80,7 @@ func (m *Manager) scrub(ctx context.Context) {
 	for _, b := range due {
 		j := stowage.Job{
 			ID: m.NewID(), Kind: stowage.JobVerify, State: stowage.JobQueued, ProjectID: b.ProjectID, UserID: b.UserID,
-			BackupID: b.ID, Priority: stowage.PriorityMin, ReadyAt: now, CreatedAt: now, UpdatedAt: now,
+			BackupID: b.ID, EntityID: b.Volume.ID, Priority: stowage.PriorityMin, ReadyAt: now, CreatedAt: now, UpdatedAt: now,
 			Params: stowage.JobParams{Deep: m.VerifyDeep},
 		}
 		if err := m.DB.AddJob(ctx, &j); err != nil && stowage.CodeOf(err) != stowage.Conflict {

@@ -21,6 +21,13 @@ type BackupRequest struct {
 	Name        string
 	Description string
 	Container   string // empty: stowage.DefaultContainer
+	Full        bool   // look at everything, whatever was stored before
+	When        When
+
+	// OnBehalf is the project whose volume it is, where the user acts for another
+	// project by the operator's word; empty: for his own. Then the service's own
+	// rights must do: to see the volume, and to use the project's container.
+	OnBehalf string
 }
 
 // BackupVolume begins a backup of a volume the user sees, into a container of
@@ -31,11 +38,14 @@ func (s *Service) BackupVolume(ctx context.Context, user cloud.User, req BackupR
 	if req.Container == "" {
 		req.Container = stowage.DefaultContainer
 	}
-	vol, loc, err := s.userVolume(ctx, user, req.VolumeID)
+	if err := req.When.check(s.Now()); err != nil {
+		return none, err
+	}
+	vol, loc, err := s.volumeFor(ctx, user, req.VolumeID, req.OnBehalf)
 	if err != nil {
 		return none, err
 	}
-	if vol.Status != stowage.VolumeAvailable {
+	if vol.Status != stowage.VolumeAvailable && !req.When.later(s.Now()) {
 		return none, errNotAvailable
 	}
 	if vol.Encrypted {
@@ -44,7 +54,13 @@ func (s *Service) BackupVolume(ctx context.Context, user cloud.User, req BackupR
 	if loc, err = s.reach(ctx, loc); err != nil {
 		return none, err
 	}
-	if err := s.Containers.Prepare(ctx, user, req.Container); err != nil {
+	if req.OnBehalf != "" {
+		user.ProjectID = req.OnBehalf
+		err = s.Containers.Serve(ctx, user.ProjectID, req.Container)
+	} else {
+		err = s.Containers.Prepare(ctx, user, req.Container)
+	}
+	if err != nil {
 		return none, err
 	}
 
@@ -57,9 +73,18 @@ func (s *Service) BackupVolume(ctx context.Context, user cloud.User, req BackupR
 		CreatedAt: now, UpdatedAt: now,
 	}
 	j := s.newJob(stowage.JobBackup, user, now.Add(s.HoldTime))
-	j.Backend, j.VolumeID, j.Params.Volume, j.Lock = loc.Backend, vol.ID, loc, stowage.LockWanted
+	j.Backend, j.VolumeID, j.EntityID, j.Params.Volume, j.Lock = loc.Backend, vol.ID, vol.ID, loc, stowage.LockWanted
+	j.Params.Full = req.Full
+	req.When.on(&j)
+	if req.When.later(now) {
+		j.Lock = stowage.LockNone
+	}
 	if err := s.DB.CreateBackup(ctx, &b, &j); err != nil {
 		return none, err
+	}
+	if j.Lock == stowage.LockNone {
+		s.Log.InfoContext(ctx, "backup waits for its window", "backup", b.ID, "job", j.ID, "volume", vol.ID, "start", j.WindowStart)
+		return b, s.hand(ctx, j)
 	}
 	gone := db.BackupMove{ID: b.ID, From: stowage.BackupCreating, Remove: true}
 	if err := s.lockAndHand(ctx, &j, stowage.VolumeBackingUp, errNotAvailable); err != nil {
@@ -69,6 +94,26 @@ func (s *Service) BackupVolume(ctx context.Context, user cloud.User, req BackupR
 	}
 	s.Log.InfoContext(ctx, "backup begins", "backup", b.ID, "job", j.ID, "volume", vol.ID, "backend", loc.Backend)
 	return b, nil
+}
+
+// volumeFor gives a volume that the user sees, or one of the project that he acts
+// for, as the service sees it.
+func (s *Service) volumeFor(ctx context.Context, user cloud.User, id, onBehalf string) (cloud.Volume, stowage.VolumeLocation, error) {
+	if onBehalf == "" {
+		return s.userVolume(ctx, user, id)
+	}
+	vol, err := s.Volumes.Volume(ctx, id)
+	if err == nil && vol.ProjectID != "" && vol.ProjectID != onBehalf {
+		err = stowage.Errorf(stowage.NotFound, "it is of another project")
+	}
+	if stowage.CodeOf(err) == stowage.NotFound {
+		return vol, stowage.VolumeLocation{}, stowage.Wrap(stowage.NotFound, err, "Volume %s could not be found.", id)
+	}
+	if err != nil {
+		return vol, stowage.VolumeLocation{}, err
+	}
+	loc, err := s.Volumes.Locate(ctx, vol)
+	return vol, loc, err
 }
 
 // userVolume gives a volume that the user sees, as the service sees it, and

@@ -17,32 +17,93 @@ func (s *Service) DeleteBackup(ctx context.Context, user cloud.User, scope db.Sc
 	if err != nil {
 		return err
 	}
-	notNow := stowage.Errorf(stowage.Invalid, "Invalid backup: Backup status must be available or error")
 	if !b.Status.May(stowage.BackupDeleting) {
-		return notNow
+		return errNotNow
 	}
-	// Whose scope reaches other projects has the operator's word, not Swift's.
-	if b.ProjectID == user.ProjectID {
-		if err := s.Containers.MayDelete(ctx, user, b.Container); err != nil {
-			return err
-		}
+	if err := s.mayDelete(ctx, user, b); err != nil {
+		return err
 	}
 	if err := s.anyManager(ctx); err != nil {
 		return err
 	}
+	_, err = s.deleteBackup(ctx, user, b)
+	return err
+}
 
+var errNotNow = stowage.Errorf(stowage.Invalid, "Invalid backup: Backup status must be available or error")
+
+// mayDelete asks Swift whether the user may, for what is his project's. Whose
+// scope reaches other projects has the operator's word, not Swift's.
+func (s *Service) mayDelete(ctx context.Context, user cloud.User, b stowage.Backup) error {
+	if b.ProjectID != user.ProjectID {
+		return nil
+	}
+	return s.Containers.MayDelete(ctx, user, b.Container)
+}
+
+// deleteBackup moves a backup to deleting, with the job that does it.
+func (s *Service) deleteBackup(ctx context.Context, user cloud.User, b stowage.Backup) (stowage.Job, error) {
 	ctx, cancel := finish(ctx, s.HoldTime/2)
 	defer cancel()
 	j := s.newJob(stowage.JobDelete, user, time.Time{})
-	j.ProjectID, j.BackupID, j.Params.Volume = b.ProjectID, b.ID, stowage.VolumeLocation{VolumeID: b.Volume.ID}
+	j.ProjectID, j.BackupID, j.EntityID = b.ProjectID, b.ID, b.Volume.ID
+	j.Params.Volume = stowage.VolumeLocation{VolumeID: b.Volume.ID}
 	move := db.BackupMove{ID: b.ID, From: b.Status, To: stowage.BackupDeleting, Now: s.Now()}
-	err = s.DB.StartJob(ctx, move, &j)
+	err := s.DB.StartJob(ctx, move, &j)
 	if stowage.CodeOf(err) == stowage.Conflict {
-		return stowage.Wrap(notNow.Code, err, "%s", notNow.Message)
+		return j, stowage.Wrap(errNotNow.Code, err, "%s", errNotNow.Message)
 	}
 	if err != nil {
-		return err
+		return j, err
 	}
 	s.Log.InfoContext(ctx, "deletion begins", "backup", b.ID, "job", j.ID)
-	return s.hand(ctx, j)
+	return j, s.hand(ctx, j)
+}
+
+// DeleteEntity deletes all backups of an entity of the scope, and forgets it if
+// it is gone from the cloud and had none. It gives the tasks. Conflict: one of
+// the backups is being made or restored; then nothing is deleted.
+func (s *Service) DeleteEntity(ctx context.Context, user cloud.User, scope db.Scope, entity string) ([]Task, error) {
+	if _, err := s.DB.Entity(ctx, scope, entity); err != nil {
+		return nil, err
+	}
+	f := db.HistoryFilter{Entities: []string{entity}, Statuses: []stowage.BackupStatus{stowage.BackupCreating, stowage.BackupRestoring}}
+	if _, busy, err := s.DB.History(ctx, scope, f, db.Page{Limit: 1}); err != nil {
+		return nil, err
+	} else if busy > 0 {
+		return nil, stowage.Errorf(stowage.Conflict, "%d of its backups are being made or restored.", busy)
+	}
+	f.Statuses = []stowage.BackupStatus{stowage.BackupAvailable, stowage.BackupError}
+	const atOnce = 500
+	may, tasks := map[string]bool{}, []Task{}
+	for {
+		list, _, err := s.DB.History(ctx, scope, f, db.Page{Limit: atOnce})
+		if err != nil {
+			return tasks, err
+		}
+		if len(list) == 0 {
+			break
+		}
+		if err := s.anyManager(ctx); err != nil {
+			return tasks, err
+		}
+		for _, b := range list {
+			at := b.ProjectID + "/" + b.Container
+			if !may[at] {
+				if err := s.mayDelete(ctx, user, b); err != nil {
+					return tasks, err
+				}
+				may[at] = true
+			}
+			j, err := s.deleteBackup(ctx, user, b)
+			if err != nil {
+				return tasks, err
+			}
+			tasks = append(tasks, Task{Job: j, Entity: Entity{ID: entity}, Backup: &b})
+		}
+	}
+	if len(tasks) == 0 {
+		return tasks, s.DB.ForgetEntity(ctx, scope, entity)
+	}
+	return tasks, nil
 }

@@ -14,33 +14,53 @@ import (
 
 var errTargetNotAvailable = stowage.Errorf(stowage.Invalid, "Invalid volume: Volume to be restored to must be available")
 
+// RestoreRequest says where a backup is restored to.
+type RestoreRequest struct {
+	VolumeID string // empty: a new one
+	Name     string // of a new one; empty: one that tells the backup
+	Type     string // of a new one; empty: the source's, as far as it is to be had
+	Priority *int   // nil: stowage.PriorityDefault
+
+	// OnBehalf is the project whose volume it is, where the user acts for another
+	// by the operator's word. A new volume can only be made with a user's token.
+	OnBehalf string
+}
+
 // RestoreBackup begins a restore of a backup of the scope, to a volume the
-// user sees, or to a new one made with his token and quota when volumeID is
-// empty. It gives the volume's id.
-func (s *Service) RestoreBackup(ctx context.Context, user cloud.User, scope db.Scope, id int64, volumeID string) (string, error) {
+// user sees, or to a new one made with his token and quota. It gives the job,
+// which tells the volume's id.
+func (s *Service) RestoreBackup(ctx context.Context, user cloud.User, scope db.Scope, id int64, req RestoreRequest) (stowage.Job, error) {
+	none := stowage.Job{}
+	if err := (When{Priority: req.Priority}).check(s.Now()); err != nil {
+		return none, err
+	}
 	b, err := s.DB.Backup(ctx, scope, id)
 	if err != nil {
-		return "", err
+		return none, err
 	}
 	notNow := stowage.Errorf(stowage.Invalid, "Invalid backup: Backup status must be available")
 	if b.Status != stowage.BackupAvailable {
-		return "", notNow
+		return none, notNow
+	}
+	if req.OnBehalf != "" && req.VolumeID == "" {
+		return none, stowage.Errorf(stowage.Invalid, "A new volume in project %s can only be made by its own users: restore over an existing one.", req.OnBehalf)
 	}
 	if b.ProjectID == user.ProjectID {
 		if err := s.Containers.MayRead(ctx, user, b.Container); err != nil {
-			return "", err
+			return none, err
 		}
 	}
 	j := s.newJob(stowage.JobRestore, user, time.Time{})
-	j.BackupID, j.Lock = b.ID, stowage.LockWanted
-	if volumeID != "" {
-		err = s.aimAt(ctx, user, b, volumeID, &j)
+	j.BackupID, j.EntityID, j.Lock = b.ID, b.Volume.ID, stowage.LockWanted
+	When{Priority: req.Priority}.on(&j)
+	if req.VolumeID != "" {
+		err = s.aimAt(ctx, user, b, req, &j)
 	} else {
 		j.Params.NewVolume = true
 		err = s.anyManager(ctx)
 	}
 	if err != nil {
-		return "", err
+		return none, err
 	}
 
 	ctx, cancel := finish(ctx, s.CreateTimeout+s.HoldTime/2)
@@ -49,24 +69,27 @@ func (s *Service) RestoreBackup(ctx context.Context, user cloud.User, scope db.S
 	move := db.BackupMove{ID: b.ID, From: stowage.BackupAvailable, To: stowage.BackupRestoring, Now: s.Now()}
 	err = s.DB.StartJob(ctx, move, &j)
 	if stowage.CodeOf(err) == stowage.Conflict {
-		return "", stowage.Wrap(notNow.Code, err, "%s", notNow.Message)
+		return none, stowage.Wrap(notNow.Code, err, "%s", notNow.Message)
 	}
 	if err != nil {
-		return "", err
+		return none, err
 	}
 	back := db.BackupMove{ID: b.ID, From: stowage.BackupRestoring, To: stowage.BackupAvailable}
-	if err := s.prepareTarget(ctx, user, b, &j); err != nil {
+	if err := s.prepareTarget(ctx, user, b, req, &j); err != nil {
 		if err := s.abandon(ctx, j, back, err); err != nil {
-			return "", err
+			return none, err
 		}
 	}
 	s.Log.InfoContext(ctx, "restore begins", "backup", b.ID, "job", j.ID, "volume", j.VolumeID, "backend", j.Backend)
-	return j.VolumeID, nil
+	return j, nil
 }
 
 // aimAt checks an existing volume as the target.
-func (s *Service) aimAt(ctx context.Context, user cloud.User, b stowage.Backup, volumeID string, j *stowage.Job) error {
-	vol, loc, err := s.userVolume(ctx, user, volumeID)
+func (s *Service) aimAt(ctx context.Context, user cloud.User, b stowage.Backup, req RestoreRequest, j *stowage.Job) error {
+	if req.OnBehalf != "" {
+		j.ProjectID = req.OnBehalf
+	}
+	vol, loc, err := s.volumeFor(ctx, user, req.VolumeID, req.OnBehalf)
 	switch {
 	case err != nil:
 		return err
@@ -87,9 +110,9 @@ func (s *Service) aimAt(ctx context.Context, user cloud.User, b stowage.Backup, 
 
 // prepareTarget makes the new volume if there is to be one, locks the target,
 // and hands the job on. A new volume that is slow to come is left to a manager.
-func (s *Service) prepareTarget(ctx context.Context, user cloud.User, b stowage.Backup, j *stowage.Job) error {
+func (s *Service) prepareTarget(ctx context.Context, user cloud.User, b stowage.Backup, req RestoreRequest, j *stowage.Job) error {
 	if j.Params.NewVolume {
-		vol, err := s.createLike(ctx, user, b, j.ID)
+		vol, err := s.createLike(ctx, user, b, req, j.ID)
 		if err != nil {
 			return err
 		}
@@ -109,8 +132,8 @@ func (s *Service) prepareTarget(ctx context.Context, user cloud.User, b stowage.
 }
 
 // createLike asks for a volume of the source's size, and of its type and zone
-// as far as they are still to be had.
-func (s *Service) createLike(ctx context.Context, user cloud.User, b stowage.Backup, job string) (cloud.Volume, error) {
+// as far as they are still to be had. A type that was asked for is not given up.
+func (s *Service) createLike(ctx context.Context, user cloud.User, b stowage.Backup, wish RestoreRequest, job string) (cloud.Volume, error) {
 	meta := map[string]string{}
 	maps.Copy(meta, b.Volume.Metadata)
 	meta[stowage.RestoreMark] = job
@@ -119,9 +142,16 @@ func (s *Service) createLike(ctx context.Context, user cloud.User, b stowage.Bac
 		Description: fmt.Sprintf("Restored from backup %d of volume %s", b.ID, b.Volume.ID),
 		SizeGiB:     b.SizeGiB, Metadata: meta,
 	}
+	if wish.Name != "" {
+		req.Name = wish.Name
+	}
 	type choice struct{ kind, zone string }
-	choices := []choice{{b.Volume.Type, b.Volume.AvailabilityZone}}
-	for _, c := range []choice{{b.Volume.Type, ""}, {"", b.Volume.AvailabilityZone}, {"", ""}} {
+	kind, others := b.Volume.Type, []choice{{b.Volume.Type, ""}, {"", b.Volume.AvailabilityZone}, {"", ""}}
+	if wish.Type != "" {
+		kind, others = wish.Type, []choice{{wish.Type, ""}}
+	}
+	choices := []choice{{kind, b.Volume.AvailabilityZone}}
+	for _, c := range others {
 		if !slices.Contains(choices, c) {
 			choices = append(choices, c)
 		}

@@ -31,6 +31,9 @@ func (a *API) Version() *api.Version {
 	return &api.Version{ID: "v1.1", Status: "CURRENT", Updated: "2026-11-20T00:00:00Z"}
 }
 
+// Prefix is /v1.1.
+func (a *API) Prefix() string { return "/v1.1" }
+
 // Mount adds the routes.
 func (a *API) Mount(r *mux.Router) {
 	base := "/v1.1/{tenant}/hp-volume-backups"
@@ -163,11 +166,12 @@ func (a *API) restore(w http.ResponseWriter, r request) error {
 	if err != nil {
 		return err
 	}
-	target, err := a.Service.RestoreBackup(r.Context(), api.User(r.Request, r.caller), r.scope, id, volume)
+	req := service.RestoreRequest{VolumeID: volume}
+	j, err := a.Service.RestoreBackup(r.Context(), api.User(r.Request, r.caller), r.scope, id, req)
 	if err != nil {
 		return err
 	}
-	api.WriteJSON(w, http.StatusOK, map[string]any{"restore": map[string]string{"backup_id": idString(id), "volume_id": target}})
+	api.WriteJSON(w, http.StatusOK, map[string]any{"restore": map[string]string{"backup_id": idString(id), "volume_id": j.VolumeID}})
 	return nil
 }
 

@@ -28,6 +28,7 @@ func (f ContainersFixture) testPrepare(t *testing.T) {
 	for _, what := range []string{"first", "again"} {
 		must(t, f.Containers.Prepare(t.Context(), f.Owner, name), "prepare "+what)
 		f.ServiceCan(t, f.Owner.ProjectID, name)
+		must(t, f.Containers.Serve(t.Context(), f.Owner.ProjectID, name), "serve "+what)
 		must(t, f.Containers.MayRead(t.Context(), f.Owner, name), "may read "+what)
 		must(t, f.Containers.MayDelete(t.Context(), f.Owner, name), "may delete "+what)
 	}

@@ -37,6 +37,11 @@ func (c *Containers) Prepare(ctx context.Context, user cloud.User, container str
 	return nil
 }
 
+// Serve makes the container if it is not there.
+func (c *Containers) Serve(ctx context.Context, projectID, container string) error {
+	return c.Prepare(ctx, cloud.User{ProjectID: projectID}, container)
+}
+
 // MayRead reports NotFound if there is no such container.
 func (c *Containers) MayRead(ctx context.Context, user cloud.User, container string) error {
 	if err := check(ctx, user); err != nil {

@@ -242,3 +242,27 @@ func TestContainersPassErrorsOn(t *testing.T) {
 		t.Errorf("without a project: %v", err)
 	}
 }
+
+func TestTheInventoryIsTheDirectory(t *testing.T) {
+	dir := t.TempDir()
+	v, err := embedded.OpenVolumes(embedded.Options{Dir: dir, Backend: "file:x"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"volume-9", "volume-x", "other", "volume-10"} {
+		if err := os.WriteFile(filepath.Join(dir, name), make([]byte, 100), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	made, err := v.CreateUserVolume(t.Context(), cloud.User{ProjectID: "demo"}, cloud.VolumeRequest{Name: "n", SizeGiB: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]string{}
+	if err := v.EachVolume(t.Context(), func(v cloud.Volume) error { got[v.ID] = v.ProjectID; return nil }); err != nil {
+		t.Fatal(err)
+	}
+	if len(got) != 3 || got["9"] != "" || got[made.ID] != "demo" {
+		t.Errorf("%v", got)
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"strings"
 	"time"
 
@@ -152,6 +153,31 @@ func (c *Containers) verify(ctx context.Context, project, container string) erro
 		return told(err, "The backup service may not use container %q yet, although its ACLs say so. Try again in a minute.", container)
 	}
 	return told(err, "The backup service may not use container %q.", container)
+}
+
+// Serve makes a container that is not there where the service may: as a reseller
+// admin. A tenant's own request must have opened it otherwise.
+func (c *Containers) Serve(ctx context.Context, project, container string) error {
+	if err := checkName(container); err != nil {
+		return err
+	}
+	err := c.allowed(ctx, project, container)
+	if c.mode == AccessReseller && stowage.CodeOf(err) == stowage.NotFound {
+		headers := map[string]string{}
+		if c.policy != "" {
+			headers["X-Storage-Policy"] = c.policy
+		}
+		if _, err := c.request(ctx, nil, project, "create", container, http.MethodPut, "", headers, 201, 202); err != nil {
+			return told(err, "The backup service may not create container %q.", container)
+		}
+		return c.verify(ctx, project, container)
+	}
+	switch stowage.CodeOf(err) {
+	case stowage.NotFound, stowage.Forbidden:
+		return stowage.Wrap(stowage.Forbidden, err, "The backup service may not use container %q of project %s yet: "+
+			"a user of that project must back up into it once.", container, project)
+	}
+	return err
 }
 
 // allowed asks with the service's token whether it may list, write and delete.

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stowage/stowage"
 	"github.com/stowage/stowage/cloud"
 	"github.com/stowage/stowage/cloud/openstack"
 )
@@ -31,8 +32,9 @@ var (
 
 // session is a login whose tokens are token-service-1, -2 and so on.
 type session struct {
-	endpoint string
-	err      error // of Token
+	endpoint  string
+	endpoints map[string]string // by type; nil: endpoint for all
+	err       error             // of Token
 
 	mu      sync.Mutex
 	number  int
@@ -60,10 +62,21 @@ func (s *session) Refused(token string) {
 	s.refused = token
 }
 
-func (s *session) Endpoint(context.Context, ...string) (string, error) { return s.endpoint, nil }
-func (s *session) ProjectID(context.Context) (string, error)           { return serviceProject, nil }
-func (s *session) UserID(context.Context) (string, error)              { return serviceUser, nil }
-func (s *session) HTTPClient() *http.Client                            { return &http.Client{} }
+func (s *session) Endpoint(_ context.Context, types ...string) (string, error) {
+	if s.endpoints == nil {
+		return s.endpoint, nil
+	}
+	for _, t := range types {
+		if url := s.endpoints[t]; url != "" {
+			return url, nil
+		}
+	}
+	return "", stowage.Errorf(stowage.NotFound, "the catalog has no %v", types)
+}
+
+func (s *session) ProjectID(context.Context) (string, error) { return serviceProject, nil }
+func (s *session) UserID(context.Context) (string, error)    { return serviceUser, nil }
+func (s *session) HTTPClient() *http.Client                  { return &http.Client{} }
 
 // journal keeps what is logged.
 type journal struct {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"maps"
 	"strings"
+	"time"
 
 	"github.com/stowage/stowage/cloud"
 )
@@ -15,23 +16,24 @@ var errRubbish = errors.New("the answer is not what was asked for")
 // volumeBody is a volume in Cinder's answers. gophercloud's struct lacks what
 // only administrators see, and fails on dates we do not need.
 type volumeBody struct {
-	ID               string            `json:"id"`
-	Name             string            `json:"name"`
-	Description      string            `json:"description"`
-	Status           string            `json:"status"`
-	Size             int64             `json:"size"`
-	Type             string            `json:"volume_type"`
-	AvailabilityZone string            `json:"availability_zone"`
-	Bootable         looseBool         `json:"bootable"`
-	Encrypted        looseBool         `json:"encrypted"`
-	Multiattach      looseBool         `json:"multiattach"`
-	Metadata         looseMap          `json:"metadata"`
-	ImageMetadata    looseMap          `json:"volume_image_metadata"`
-	Attachments      []json.RawMessage `json:"attachments"`
-	ProjectID        string            `json:"os-vol-tenant-attr:tenant_id"`
-	Host             string            `json:"os-vol-host-attr:host"`
-	NameID           string            `json:"os-vol-mig-status-attr:name_id"`
-	MigrationStatus  string            `json:"os-vol-mig-status-attr:migstat"`
+	ID               string       `json:"id"`
+	Name             string       `json:"name"`
+	Description      string       `json:"description"`
+	Status           string       `json:"status"`
+	Size             int64        `json:"size"`
+	Type             string       `json:"volume_type"`
+	AvailabilityZone string       `json:"availability_zone"`
+	Bootable         looseBool    `json:"bootable"`
+	Encrypted        looseBool    `json:"encrypted"`
+	Multiattach      looseBool    `json:"multiattach"`
+	Metadata         looseMap     `json:"metadata"`
+	ImageMetadata    looseMap     `json:"volume_image_metadata"`
+	Attachments      []attachedTo `json:"attachments"`
+	Created          looseTime    `json:"created_at"`
+	ProjectID        string       `json:"os-vol-tenant-attr:tenant_id"`
+	Host             string       `json:"os-vol-host-attr:host"`
+	NameID           string       `json:"os-vol-mig-status-attr:name_id"`
+	MigrationStatus  string       `json:"os-vol-mig-status-attr:migstat"`
 }
 
 // check proves that this is the volume that was asked for; an empty id takes any.
@@ -67,7 +69,32 @@ func (b *volumeBody) volume() cloud.Volume {
 		NameID:           b.NameID,
 		MigrationStatus:  b.MigrationStatus,
 	}
+	vol.CreatedAt = b.Created.Time
+	if len(b.Attachments) > 0 {
+		vol.ServerID, vol.Device = b.Attachments[0].ServerID, b.Attachments[0].Device
+	}
 	return vol
+}
+
+// attachedTo is a server in what Cinder tells of a volume.
+type attachedTo struct {
+	ServerID string `json:"server_id"`
+	Device   string `json:"device"`
+}
+
+// looseTime takes the forms that services write a time in, with or without
+// parts of a second and Z; all are UTC. What is no time is none: nothing depends
+// on it.
+type looseTime struct{ time.Time }
+
+func (l *looseTime) UnmarshalJSON(raw []byte) error {
+	for _, form := range []string{"2006-01-02T15:04:05.999999", time.RFC3339Nano} {
+		if t, err := time.Parse(form, strings.Trim(string(raw), `"`)); err == nil {
+			l.Time = t.UTC()
+			return nil
+		}
+	}
+	return nil
 }
 
 // looseBool takes true as well as "true": Cinder writes both.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -15,10 +16,12 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/stowage/stowage"
 	"github.com/stowage/stowage/api"
 	"github.com/stowage/stowage/api/hp"
+	"github.com/stowage/stowage/api/vendor"
 	"github.com/stowage/stowage/auth"
 	"github.com/stowage/stowage/internal/config"
 	"github.com/stowage/stowage/service"
@@ -69,7 +72,7 @@ func runAPI(ctx context.Context, c *config.Config) (err error) {
 	if err != nil {
 		return err
 	}
-	encrypt, err := serverTLS(c.SSL)
+	encrypt, err := serverTLS(c.SSL, "ssl")
 	if err != nil {
 		return err
 	}
@@ -86,12 +89,63 @@ func runAPI(ctx context.Context, c *config.Config) (err error) {
 	})
 	gate := &api.Gate{Validator: tokens, Policy: rules, Challenge: tokens.WWWAuthenticate()}
 	options.Protocols = []api.Protocol{&hp.API{Gate: gate, Service: verbs, Server: &options, MaxLimit: c.Default.MaxLimit}}
-	l, err := net.Listen("tcp", net.JoinHostPort(c.Default.BindHost, strconv.Itoa(c.Default.BindPort)))
+	own := options // of the vendor API's own port
+	if c.Vendor.Enabled {
+		v, err := vendorAPI(c, p, gate, verbs, tokens, &options)
+		if err != nil {
+			return err
+		}
+		options.Protocols = append(options.Protocols, v)
+		own.Protocols = []api.Protocol{v}
+	}
+	l, err := listen("DEFAULT", c.Default.BindHost, c.Default.BindPort)
 	if err != nil {
-		return fmt.Errorf("listen as [DEFAULT] bind_host and bind_port say: %w", err)
+		return err
+	}
+	group, run := errgroup.WithContext(ctx)
+	if c.Vendor.Enabled && c.Vendor.BindPort != 0 {
+		own.TLS, err = serverTLS(config.SSL{CertFile: c.Vendor.CertFile, KeyFile: c.Vendor.KeyFile}, "vendor_api")
+		if err != nil {
+			return errors.Join(err, l.Close())
+		}
+		second, err := listen("vendor_api", c.Vendor.BindHost, c.Vendor.BindPort)
+		if err != nil {
+			return errors.Join(err, l.Close())
+		}
+		log.Info("serving the vendor task API alone", "address", second.Addr().String(), "tls", own.TLS != nil)
+		group.Go(func() error { return api.New(own).Serve(run, second) })
 	}
 	log.Info("serving", "address", l.Addr().String(), "version", version)
-	return api.New(options).Serve(ctx, l)
+	group.Go(func() error { return api.New(options).Serve(run, l) })
+	return group.Wait()
+}
+
+func listen(section, host string, port int) (net.Listener, error) {
+	l, err := net.Listen("tcp", net.JoinHostPort(host, strconv.Itoa(port)))
+	if err != nil {
+		return nil, fmt.Errorf("listen as [%s] bind_host and bind_port say: %w", section, err)
+	}
+	return l, nil
+}
+
+// vendorAPI gives the vendor task API as configured.
+func vendorAPI(c *config.Config, p *parts, gate *api.Gate, verbs *service.Service, tokens *auth.Keystone, server *api.Options) (*vendor.API, error) {
+	o := c.Vendor
+	sessions, err := service.NewSessions(service.SessionOptions{
+		DB: p.base, Passwords: tokens, Validator: tokens, Random: rand.Reader, Now: time.Now, Log: p.log,
+		Domain: o.LoginDomain, Project: o.LoginProject, Qualified: o.LoginQualified,
+		Idle: o.IdleTime, Life: o.LifeTime, Remember: o.LoginCacheTime,
+	})
+	if err != nil {
+		return nil, err
+	}
+	keystone := c.Auth.WWWAuthenticateURI
+	if keystone == "" {
+		keystone = c.Auth.AuthURL
+	}
+	return &vendor.API{
+		Gate: gate, Service: verbs, Sessions: sessions, Server: server, KeystoneURL: keystone, MaxRequestBody: o.MaxRequestBody,
+	}, nil
 }
 
 // grace is how long work may go on at shutdown; 0 in the configuration means
@@ -127,13 +181,13 @@ func validator(ctx context.Context, c *config.Config, log *slog.Logger) (*auth.K
 }
 
 // serverTLS is the API's own TLS, nil for plain HTTP.
-func serverTLS(o config.SSL) (*tls.Config, error) {
+func serverTLS(o config.SSL, section string) (*tls.Config, error) {
 	if o.CertFile == "" {
 		return nil, nil
 	}
 	pair, err := tls.LoadX509KeyPair(o.CertFile, o.KeyFile)
 	if err != nil {
-		return nil, fmt.Errorf("[ssl] cert_file and key_file: %w", err)
+		return nil, fmt.Errorf("[%s] cert_file and key_file: %w", section, err)
 	}
 	t := &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}
 	if o.CAFile != "" {

@@ -79,13 +79,17 @@ func runManager(ctx context.Context, c *config.Config) (err error) {
 	if err != nil {
 		return err
 	}
+	looks, err := inventory(c, p.volumes, p.log)
+	if err != nil {
+		return err
+	}
 	// The heap is large buffers that live as long as a job: letting it double
 	// before it is collected would cost their size again.
 	debug.SetGCPercent(30)
 	d := c.Default
 	p.log.Info("starting", "host", d.Host, "version", version)
 	return manager.New(manager.Options{
-		DB: p.base, Transport: p.transport, Volumes: p.volumes, Stores: objects, Backends: list, Log: p.log,
+		DB: p.base, Transport: p.transport, Volumes: p.volumes, Inventory: looks, InventoryInterval: c.Vendor.InventoryInterval, Stores: objects, Backends: list, Log: p.log,
 		Engine: engine.New(engineOptions(c.Engine, hash)),
 		Keys:   &manager.Keys{DB: p.base, Master: master, Seal: c.Encryption.Enabled, Now: time.Now},
 		Host:   d.Host, Instance: uuid.NewString(), Version: version, Now: time.Now, NewID: uuid.NewString,

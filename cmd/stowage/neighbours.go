@@ -15,6 +15,7 @@ import (
 
 	"github.com/stowage/stowage"
 	"github.com/stowage/stowage/auth"
+	"github.com/stowage/stowage/cloud"
 	"github.com/stowage/stowage/cloud/openstack"
 	"github.com/stowage/stowage/drivers"
 	"github.com/stowage/stowage/drivers/file"
@@ -51,6 +52,21 @@ func cinder(c *config.Config, log *slog.Logger) (*openstack.Volumes, error) {
 	return openstack.NewVolumes(openstack.VolumesOptions{
 		Options:      openstack.Options{Session: s, EndpointOverride: o.Override, Log: log},
 		NameTemplate: o.VolumeNameTemplate,
+	})
+}
+
+// inventory gives what lists servers and volumes; nil where nobody asks for it.
+func inventory(c *config.Config, volumes *openstack.Volumes, log *slog.Logger) (cloud.Inventory, error) {
+	if !c.Vendor.Enabled {
+		return nil, nil
+	}
+	o := c.Nova
+	s, err := session("nova", o.Credentials, o.Session, o.RegionName, o.Interfaces(o.CatalogInfo)[0], log)
+	if err != nil {
+		return nil, err
+	}
+	return openstack.NewInventory(openstack.InventoryOptions{
+		Options: openstack.Options{Session: s, EndpointOverride: o.Override, Log: log}, Volumes: volumes,
 	})
 }
 

@@ -5,7 +5,7 @@ import (
 	"errors"
 	"log/slog"
 
-	"github.com/stowage/stowage/cloud"
+	"github.com/stowage/stowage/cloud/openstack"
 	"github.com/stowage/stowage/db"
 	"github.com/stowage/stowage/internal/config"
 	"github.com/stowage/stowage/rpc"
@@ -16,7 +16,7 @@ type parts struct {
 	log       *slog.Logger
 	base      *db.DB
 	transport rpc.Transport
-	volumes   cloud.Volumes
+	volumes   *openstack.Volumes
 	closers   []func() error
 }
 

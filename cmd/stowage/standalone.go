@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -18,6 +19,7 @@ import (
 	"github.com/stowage/stowage"
 	"github.com/stowage/stowage/api"
 	"github.com/stowage/stowage/api/hp"
+	"github.com/stowage/stowage/api/vendor"
 	"github.com/stowage/stowage/auth"
 	"github.com/stowage/stowage/cloud/embedded"
 	"github.com/stowage/stowage/db"
@@ -49,7 +51,8 @@ objects stand under <data-dir>/objects, sealed with <data-dir>/master.key; state
 is in <data-dir>/stowage.sqlite.
 
 Anybody who can reach the port is believed to be who he says he is
-(X-Auth-Token: user:project), so it listens on loopback only.`,
+(X-Auth-Token: user:project; with the vendor task API, that as the login and any
+password), so it listens on loopback only.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return runStandalone(cmd.Context(), f) },
 	}
@@ -174,10 +177,20 @@ func openStandalone(ctx context.Context, data string, log *slog.Logger) (*standa
 		Now: time.Now, NewID: uuid.NewString, Log: log, Poll: 20 * time.Millisecond,
 	})
 	gate := &api.Gate{Validator: auth.Noauth{}, Policy: policy, Challenge: auth.Noauth{}.WWWAuthenticate()}
-	options.Protocols = []api.Protocol{&hp.API{Gate: gate, Service: verbs, Server: &options}}
+	sessions, err := service.NewSessions(service.SessionOptions{
+		DB: base, Passwords: auth.Noauth{}, Validator: auth.Noauth{}, Random: rand.Reader, Now: time.Now, Log: log,
+		Domain: "Default", Qualified: true,
+	})
+	if err != nil {
+		return fail(err)
+	}
+	options.Protocols = []api.Protocol{
+		&hp.API{Gate: gate, Service: verbs, Server: &options},
+		&vendor.API{Gate: gate, Service: verbs, Sessions: sessions, Server: &options, KeystoneURL: "standalone"},
+	}
 	s.server = api.New(options)
 	s.manager = manager.New(manager.Options{
-		DB: base, Transport: transport, Volumes: volumes, Stores: stores, Engine: engine.New(engine.Options{}),
+		DB: base, Transport: transport, Volumes: volumes, Inventory: volumes, InventoryInterval: time.Minute, Stores: stores, Engine: engine.New(engine.Options{}),
 		Backends: []manager.Backend{{Name: "volumes", Driver: "file", Open: func(context.Context) (drivers.Volumes, error) {
 			return file.Open(file.Options{Key: standaloneBackend, Dir: volumesDir, NewID: uuid.NewString})
 		}}},

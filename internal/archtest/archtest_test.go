@@ -42,6 +42,7 @@ var may = map[string][]string{
 	"service":                        {"auth", "cloud", "db", "rpc"},
 	"api":                            {"auth", "cloud", "internal/logging"},
 	"api/hp":                         {"api", "auth", "db", "service"},
+	"api/vendor":                     {"api", "auth", "db", "service"},
 	"manager":                        {"cloud", "db", "drivers", "engine", "engine/cinderbackup", "engine/manifest", "engine/seal", "rpc"},
 	"catalog":                        {"db", "drivers", "engine", "engine/cinderbackup", "engine/manifest", "engine/seal"},
 	"internal/harness":               {"..."},

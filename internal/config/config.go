@@ -24,11 +24,13 @@ type Config struct {
 	Auth       Auth       `section:"keystone_authtoken" help:"How tokens are validated, and who Stowage itself is in Keystone."`
 	Cinder     Cinder     `section:"cinder"`
 	Swift      Swift      `section:"swift"`
+	Nova       Nova       `section:"nova" help:"Where servers are listed, for the inventory of the vendor task API. A cloud may be without."`
 	Rabbit     Rabbit     `section:"oslo_messaging_rabbit"`
 	Policy     Policy     `section:"oslo_policy"`
 	Middleware Middleware `section:"oslo_middleware"`
 	Health     Health     `section:"healthcheck"`
 	SSL        SSL        `section:"ssl" help:"TLS of the API itself; usually a proxy in front of it does that."`
+	Vendor     Vendor     `section:"vendor_api" help:"The vendor task API, below /api."`
 
 	// Backends are those of [DEFAULT] enabled_backends, in that order.
 	Backends []Backend
@@ -77,8 +79,8 @@ func Load(s Source) (*Config, error) {
 	return c, nil
 }
 
-// lendCredentials follows auth_section, and gives [cinder] and [swift] the
-// credentials of [keystone_authtoken] when they have none of their own.
+// lendCredentials follows auth_section, and gives [cinder], [swift] and [nova]
+// the credentials of [keystone_authtoken] when they have none of their own.
 func (c *Config) lendCredentials(v *values) error {
 	for _, s := range []struct {
 		name string
@@ -87,6 +89,7 @@ func (c *Config) lendCredentials(v *values) error {
 		{"keystone_authtoken", &c.Auth.Credentials},
 		{"cinder", &c.Cinder.Credentials},
 		{"swift", &c.Swift.Credentials},
+		{"nova", &c.Nova.Credentials},
 	} {
 		from := s.into.AuthSection
 		switch {
@@ -168,6 +171,7 @@ func (c *Config) consistent(v *values) error {
 	for _, s := range []struct{ section, cert, key, certName, keyName string }{
 		{"ssl", c.SSL.CertFile, c.SSL.KeyFile, "cert_file", "key_file"},
 		{"keystone_authtoken", m.CertFile, m.KeyFile, "certfile", "keyfile"},
+		{"vendor_api", c.Vendor.CertFile, c.Vendor.KeyFile, "cert_file", "key_file"},
 		{"oslo_messaging_rabbit", c.Rabbit.CertFile, c.Rabbit.KeyFile, "ssl_cert_file", "ssl_key_file"},
 	} {
 		switch {

@@ -110,3 +110,12 @@ type Swift struct {
 	RetryAttempts int           `name:"retry_attempts" default:"3" min:"0" help:"How often a request is tried again."`
 	RetryBackoff  time.Duration `name:"retry_backoff" default:"2" min:"0" help:"Seconds to wait before a request is tried again."`
 }
+
+// Nova is [nova]. Without an auth_url it uses the credentials of
+// [keystone_authtoken]. Networks, projects and volumes are listed with the same.
+type Nova struct {
+	Credentials
+	Session
+	Endpoint
+	CatalogInfo string `name:"catalog_info" default:"compute:nova:publicURL" help:"Where Nova is in the catalog: type, name and interface, separated by colons. Type and name are not looked at."`
+}

@@ -25,6 +25,7 @@ type plan struct {
 	slow       bool              // and it takes some seconds to store or fetch a volume
 	vhost      string            // "": the run's
 	options    map[string]string // of [DEFAULT]
+	vendor     map[string]string // of [vendor_api]
 }
 
 // site is one deployment: a database, an API, and managers as the test starts
@@ -155,6 +156,12 @@ func (s *site) confOf(h hostConf) string {
 		fmt.Fprintf(&text, "access_mode = reseller\n%s", s.credentials("stowage_reseller"))
 	}
 	fmt.Fprintf(&text, "\n[encryption]\nmaster_key_file = %s\n", h.masterKey)
+	// Looks at the cloud are jobs, too, and come when a test asks for them.
+	fmt.Fprintf(&text, "\n[vendor_api]\ninventory_interval = 0\n")
+	for k, v := range s.vendor {
+		fmt.Fprintf(&text, "%s = %s\n", k, v)
+	}
+	fmt.Fprintf(&text, "\n[nova]\nregion_name = %s\ninterface = public\n", env("REGION"))
 	fmt.Fprintf(&text, "\n[engine]\n")
 	if s.smallPacks || s.slow {
 		fmt.Fprintf(&text, "object_size_mb = 4\n")

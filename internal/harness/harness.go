@@ -6,6 +6,7 @@ package harness
 import (
 	"bytes"
 	"context"
+	crand "crypto/rand"
 	"crypto/sha256"
 	"database/sql"
 	"encoding/json"
@@ -27,6 +28,7 @@ import (
 	"github.com/stowage/stowage"
 	"github.com/stowage/stowage/api"
 	"github.com/stowage/stowage/api/hp"
+	"github.com/stowage/stowage/api/vendor"
 	"github.com/stowage/stowage/auth"
 	"github.com/stowage/stowage/cloud/embedded"
 	"github.com/stowage/stowage/db"
@@ -56,6 +58,8 @@ type Harness struct {
 	Disks      *drivertest.Faults // of the volumes
 	Clock      *Clock
 	Master     *seal.Master
+	Keystone   *Keystone
+	Nova       *Nova
 	API        *api.Server
 	Log        *bytes.Buffer // what everybody logged, under LogMu
 	LogMu      sync.Mutex
@@ -96,7 +100,7 @@ func (h *Harness) Write(p []byte) (int, error) {
 // New puts one together; it ends with the test. The log is shown if it fails.
 func New(t testing.TB) *Harness {
 	t.Helper()
-	h := &Harness{T: t, Dir: t.TempDir(), Stores: &drivertest.Faults{}, Disks: &drivertest.Faults{}, Clock: &Clock{}, Log: &bytes.Buffer{}}
+	h := &Harness{T: t, Dir: t.TempDir(), Stores: &drivertest.Faults{}, Disks: &drivertest.Faults{}, Clock: &Clock{}, Log: &bytes.Buffer{}, Keystone: &Keystone{}}
 	h.log = slog.New(slog.NewTextHandler(h, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	t.Cleanup(func() {
 		if t.Failed() {
@@ -117,6 +121,7 @@ func New(t testing.TB) *Harness {
 	volumes, err := embedded.OpenVolumes(embedded.Options{Dir: filepath.Join(h.Dir, "volumes"), Backend: Backend, NewID: uuid.NewString})
 	h.ok(err)
 	h.Cinder = &Cinder{Volumes: volumes}
+	h.Nova = &Nova{Volumes: volumes}
 	stores, err := dir.Open(dir.Options{Root: filepath.Join(h.Dir, "objects")})
 	h.ok(err)
 	t.Cleanup(func() { h.ok(stores.Close()) })
@@ -149,27 +154,23 @@ func (h *Harness) api() *api.Server {
 		DB: h.DB, Transport: h.Transport, Volumes: h.Cinder, Containers: h.Containers, Now: h.Clock.Now, NewID: uuid.NewString,
 		Log: h.log, Poll: time.Millisecond, CreateTimeout: 2 * time.Second, RingTimeout: time.Second,
 	})
-	gate := &api.Gate{Validator: Tokens{}, Policy: policy, Challenge: auth.Noauth{}.WWWAuthenticate()}
-	options.Protocols = []api.Protocol{&hp.API{Gate: gate, Service: verbs, Server: &options}}
-	return api.New(options)
-}
-
-// Tokens are noauth's, and reader:<project> is a reader only.
-type Tokens struct{ auth.Noauth }
-
-// Validate believes the token.
-func (n Tokens) Validate(ctx context.Context, r *http.Request) (auth.Caller, error) {
-	c, err := n.Noauth.Validate(ctx, r)
-	if c.UserID == "reader" {
-		c.Roles = []string{"reader"}
+	sessions, err := service.NewSessions(service.SessionOptions{
+		DB: h.DB, Passwords: h.Keystone, Validator: h.Keystone, Random: crand.Reader, Now: h.Clock.Now, Log: h.log,
+		Domain: "Default", Qualified: true,
+	})
+	h.ok(err)
+	gate := &api.Gate{Validator: h.Keystone, Policy: policy, Challenge: auth.Noauth{}.WWWAuthenticate()}
+	options.Protocols = []api.Protocol{
+		&hp.API{Gate: gate, Service: verbs, Server: &options},
+		&vendor.API{Gate: gate, Service: verbs, Sessions: sessions, Server: &options, KeystoneURL: "http://keystone.test:5000"},
 	}
-	return c, err
+	return api.New(options)
 }
 
 // Manager makes a manager of the host, and tells the database that it is alive.
 func (h *Harness) Manager(host string) *manager.Manager {
 	return manager.New(manager.Options{
-		DB: h.DB, Transport: h.Transport, Volumes: h.Cinder, Stores: h.stores,
+		DB: h.DB, Transport: h.Transport, Volumes: h.Cinder, Inventory: h.Nova, Stores: h.stores,
 		Engine: engine.New(engine.Options{ChunkBytes: 64 << 10, PackBytes: 64 << 10, Readers: 2}),
 		Keys:   &manager.Keys{DB: h.DB, Master: h.Master, Seal: true, Now: h.Clock.Now}, KeepBases: true,
 		Backends: []manager.Backend{{Name: "test", Driver: "file", Open: func(context.Context) (drivers.Volumes, error) {
@@ -383,4 +384,33 @@ func (h *Harness) Exec(query string, args ...any) error {
 	defer raw.Close()
 	_, err = raw.Exec(query, args...)
 	return err
+}
+
+// Dump gives all rows of a table, as they lie about.
+func (h *Harness) Dump(table string) string {
+	h.T.Helper()
+	raw, err := sql.Open("sqlite", filepath.Join(h.Dir, "stowage.sqlite"))
+	h.ok(err)
+	defer raw.Close()
+	rows, err := raw.Query("SELECT * FROM " + table)
+	h.ok(err)
+	defer rows.Close()
+	columns, err := rows.Columns()
+	h.ok(err)
+	out := ""
+	for rows.Next() {
+		values, into := make([]any, len(columns)), make([]any, len(columns))
+		for i := range values {
+			into[i] = &values[i]
+		}
+		h.ok(rows.Scan(into...))
+		for _, v := range values {
+			if b, ok := v.([]byte); ok {
+				v = string(b)
+			}
+			out += fmt.Sprint(v, "\n")
+		}
+	}
+	h.ok(rows.Err())
+	return out
 }

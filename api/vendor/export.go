@@ -1,0 +1,207 @@
+package vendor
+
+import (
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/stowage/stowage"
+	"github.com/stowage/stowage/api"
+	"github.com/stowage/stowage/db"
+	"github.com/stowage/stowage/service"
+)
+
+// exportBody is what the three generations of clients send: the guide's, with a
+// window and a destination; the older panel's, with bare guids and names; and the
+// user interface's, with whole objects, and the destination in their rule.
+type exportBody struct {
+	Entities    several[ref]  `json:"protectedEntities"`
+	BackupType  enum          `json:"backupType"`
+	Destination ref           `json:"backupDestination"`
+	WindowStart number        `json:"windowStart"`
+	WindowEnd   number        `json:"windowEnd"`
+	Priority    number        `json:"priority"`
+	TenantID    text          `json:"tenantId"`
+	Rules       several[rule] `json:"rules"`
+}
+
+type rule struct {
+	Destinations several[struct {
+		Role        enum `json:"roleType"`
+		Destination ref  `json:"backupDestination"`
+	}] `json:"ruleBackupDestinations"`
+}
+
+// destination is the one that is named, or the primary one of the first rule.
+func (b exportBody) destination() string {
+	if b.Destination.GUID != "" || len(b.Rules) == 0 {
+		return b.Destination.GUID
+	}
+	for _, d := range b.Rules[0].Destinations {
+		if d.Role.Name == "PRIMARY" && d.Destination.GUID != "" {
+			return d.Destination.GUID
+		}
+	}
+	return ""
+}
+
+// export begins a backup of each entity, and gives a task for each. Everything
+// that can be told before is checked before any of them begins.
+func (a *API) export(w http.ResponseWriter, r request) error {
+	var body exportBody
+	if err := r.read(&body); err != nil {
+		return err
+	}
+	r, err := r.of(string(body.TenantID))
+	if err != nil {
+		return err
+	}
+	requests, err := a.exportRequests(r, body)
+	if err != nil {
+		return err
+	}
+	var begun []service.Task
+	for _, req := range requests {
+		b, err := a.Service.BackupVolume(r.Context(), api.User(r.Request, r.caller), req)
+		if err != nil {
+			return some(err, len(begun), len(requests))
+		}
+		f := db.TaskFilter{Backup: b.UUID, Kinds: []stowage.JobKind{stowage.JobBackup}}
+		tasks, _, err := a.Service.Tasks(r.Context(), db.Scope{ProjectID: b.ProjectID}, f, db.Page{Limit: 1})
+		if err != nil {
+			return some(err, len(begun), len(requests))
+		}
+		begun = append(begun, tasks...)
+	}
+	a.single(w, begun...)
+	return nil
+}
+
+// some is an error that came when part of the work had begun: that is told, too,
+// or it would be asked for again.
+func some(err error, begun, of int) error {
+	if begun == 0 || stowage.MessageOf(err) == "" {
+		return err
+	}
+	return stowage.Wrap(stowage.CodeOf(err), err, "%s (%d of %d had begun.)", stowage.MessageOf(err), begun, of)
+}
+
+// exportRequests checks what is asked for.
+func (a *API) exportRequests(r request, body exportBody) ([]service.BackupRequest, error) {
+	if len(body.Entities) == 0 {
+		return nil, stowage.Errorf(stowage.Invalid, "protectedEntities must name one entity at least.")
+	}
+	if len(body.Entities) > maxEntities {
+		return nil, stowage.Errorf(stowage.Invalid, "protectedEntities may name %d entities at most.", maxEntities)
+	}
+	when, err := body.when()
+	if err != nil {
+		return nil, err
+	}
+	full := false
+	switch body.BackupType.Name {
+	case "FULL":
+		full = true
+	case "", "INCREMENTAL":
+	default:
+		return nil, stowage.Errorf(stowage.Invalid, "backupType must be FULL or INCREMENTAL.")
+	}
+	var list []service.BackupRequest
+	for _, e := range body.Entities {
+		p, err := a.Service.Entity(r.Context(), r.scope, e.GUID)
+		if err != nil {
+			return nil, err
+		}
+		req := service.BackupRequest{VolumeID: p.ID, Name: p.Name, Full: full, When: when, OnBehalf: r.behalf(p.ProjectID)}
+		if req.Container, err = r.container(body.destination(), orText(p.ProjectID, r.project())); err != nil {
+			return nil, err
+		}
+		if err := mayExport(p.Entity); err != nil {
+			return nil, err
+		}
+		list = append(list, req)
+	}
+	return list, nil
+}
+
+// maxEntities bounds one request: each of them is looked at before any begins.
+const maxEntities = 200
+
+func mayExport(e stowage.Entity) error {
+	switch {
+	case e.Kind == stowage.EntityServer:
+		return stowage.Errorf(stowage.Invalid, "Server %s cannot be backed up as one yet: back up its volumes.", orText(e.Name, e.ID))
+	case !e.Present:
+		return stowage.Errorf(stowage.Invalid, "Volume %s is gone.", e.ID)
+	case e.Unsupported() != "":
+		return stowage.Errorf(stowage.Invalid, "%s", e.Unsupported())
+	}
+	return nil
+}
+
+func (b exportBody) when() (service.When, error) {
+	var w service.When
+	for _, t := range []struct {
+		sent number
+		name string
+		into *time.Time
+	}{{b.WindowStart, "windowStart", &w.Start}, {b.WindowEnd, "windowEnd", &w.End}} {
+		if t.sent.n < 0 || t.sent.n > maxMillis {
+			return w, stowage.Errorf(stowage.Invalid, "%s must be a time in milliseconds.", t.name)
+		}
+		*t.into = fromMillis(t.sent)
+	}
+	w.Priority = priority(b.Priority)
+	return w, nil
+}
+
+// priority is nil for none. What does not fit into an int is out of any bounds.
+func priority(n number) *int {
+	if !n.set {
+		return nil
+	}
+	p := int(max(min(n.n, 1<<30), -1<<30))
+	return &p
+}
+
+// of narrows the view of a request to the tenant that its body names.
+func (r request) of(tenant string) (request, error) {
+	if !given(tenant) || tenant == r.scope.ProjectID {
+		return r, nil
+	}
+	if r.scope.ProjectID != "" {
+		return r, errNothing
+	}
+	r.scope = db.Scope{ProjectID: tenant}
+	return r, nil
+}
+
+// project is the one that a request is about, where nothing else tells it.
+func (r request) project() string { return orText(r.scope.ProjectID, r.caller.ProjectID) }
+
+// behalf is the project that the caller acts for, empty for his own. Things that
+// are nobody's are those of the project that the request is about.
+func (r request) behalf(owner string) string {
+	if owner = orText(owner, r.project()); owner == r.caller.ProjectID {
+		return ""
+	}
+	return owner
+}
+
+// container gives the container of a destination, which must be the project's.
+func (r request) container(guid, projectID string) (string, error) {
+	if guid == "" {
+		return stowage.DefaultContainer, nil
+	}
+	owner, name, named := strings.Cut(guid, ":")
+	if !named {
+		owner, name = projectID, guid
+	}
+	switch {
+	case owner != projectID:
+		return "", stowage.Errorf(stowage.Invalid, "The backup destination %.64s is of another project.", guid)
+	case name == "" || len(name) > 256 || strings.ContainsRune(name, 0):
+		return "", stowage.Errorf(stowage.Invalid, "The backup destination %.64s is not valid.", guid)
+	}
+	return name, nil
+}

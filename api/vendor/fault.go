@@ -1,0 +1,47 @@
+package vendor
+
+import (
+	"context"
+	"errors"
+	"net/http"
+
+	"github.com/stowage/stowage"
+	"github.com/stowage/stowage/api"
+	"github.com/stowage/stowage/service"
+)
+
+var statuses = map[stowage.Code]int{
+	stowage.Invalid:      http.StatusBadRequest,
+	stowage.Unauthorized: http.StatusUnauthorized,
+	stowage.Forbidden:    http.StatusForbidden,
+	stowage.NotFound:     http.StatusNotFound,
+	stowage.Conflict:     http.StatusConflict,
+	stowage.OverLimit:    http.StatusForbidden, // a quota
+	stowage.Unavailable:  http.StatusServiceUnavailable,
+}
+
+// Fault answers with an error: always JSON, since a proxy that clients sit
+// behind makes a success of everything else. The message stands where each of
+// them looks. What has no code for the user is a 500 without a word about its
+// cause; the log has that.
+func (a *API) Fault(w http.ResponseWriter, r *http.Request, err error) {
+	status, message := statuses[stowage.CodeOf(err)], stowage.MessageOf(err)
+	switch {
+	case errors.Is(err, api.ErrBadMethod):
+		status = http.StatusMethodNotAllowed
+	case errors.Is(err, api.ErrTooLarge):
+		status = http.StatusRequestEntityTooLarge
+	case errors.Is(err, service.ErrTooManyLogins):
+		status = http.StatusTooManyRequests
+		w.Header().Set("Retry-After", "30")
+	case status == 0 || message == "":
+		status, message = http.StatusInternalServerError, "Server error, please try again later."
+	case status == http.StatusServiceUnavailable:
+		w.Header().Set("Retry-After", "30")
+	}
+	if status >= 500 && !errors.Is(r.Context().Err(), context.Canceled) {
+		a.Server.Log.ErrorContext(r.Context(), "request failed", "request_id", api.RequestID(r.Context()),
+			"status", status, "error", err)
+	}
+	api.WriteJSON(w, status, map[string]any{"message": message, "error": map[string]string{"message": message}})
+}

@@ -1,0 +1,234 @@
+package vendor
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/stowage/stowage"
+	"github.com/stowage/stowage/api"
+	"github.com/stowage/stowage/db"
+	"github.com/stowage/stowage/service"
+)
+
+// managerGUID is that of the one hypervisor manager there is: the cloud.
+const managerGUID = "openstack"
+
+type manager struct {
+	GUID string `json:"guid"`
+	URL  string `json:"url"`
+	Name string `json:"name"`
+	Type enum   `json:"type"`
+}
+
+func (a *API) manager() manager {
+	name := a.KeystoneURL
+	if u, err := url.Parse(a.KeystoneURL); err == nil && u.Host != "" {
+		name = u.Hostname()
+	}
+	return manager{managerGUID, a.KeystoneURL, name, enumOf("OPENSTACK")}
+}
+
+func (a *API) managerRef() *ref { m := a.manager(); return &ref{m.GUID, m.Name} }
+
+func (a *API) managers(w http.ResponseWriter, _ request) error {
+	respond(w, []manager{a.manager()}, 1)
+	return nil
+}
+
+func (a *API) oneManager(w http.ResponseWriter, r request) error {
+	if r.guid() != managerGUID {
+		return errNothing
+	}
+	api.WriteJSON(w, http.StatusOK, a.manager())
+	return nil
+}
+
+type node struct {
+	GUID     string `json:"guid"`
+	Name     string `json:"name"`
+	LastSeen *int64 `json:"lastSeen,omitempty"`
+	Version  string `json:"version,omitempty"`
+	State    enum   `json:"state"`
+	Info     string `json:"statusInfo,omitempty"`
+}
+
+func nodeView(m service.ManagerView) node {
+	state := "RUNNING"
+	switch {
+	case !m.Alive:
+		state = "OFFLINE"
+	case !m.Enabled:
+		state = "DISABLED"
+	}
+	return node{m.Host, m.Host, millis(m.LastSeen), m.Version, enumOf(state), m.DisabledReason}
+}
+
+// nodes are the managers. They are the operator's: tenants see none.
+func (a *API) nodes(w http.ResponseWriter, r request) error {
+	if !r.integration {
+		respond(w, []node{}, 0)
+		return nil
+	}
+	list, err := a.Service.Managers(r.Context())
+	if err != nil {
+		return err
+	}
+	respond(w, each(list, nodeView), len(list))
+	return nil
+}
+
+type project struct {
+	GUID string `json:"guid"`
+	UUID string `json:"uuid"`
+	Name string `json:"name"`
+}
+
+// projects are those the caller sees: he always sees his own.
+func (a *API) projects(w http.ResponseWriter, r request) error {
+	known, err := a.Service.Resources(r.Context(), r.scope, stowage.ResourceProject)
+	if err != nil {
+		return err
+	}
+	list := each(known, func(r stowage.Resource) project { return project{r.ID, r.ID, r.Name} })
+	if len(list) == 0 && (r.scope.ProjectID == "" || r.scope.ProjectID == r.caller.ProjectID) {
+		list = append(list, project{r.caller.ProjectID, r.caller.ProjectID, backupName(r.caller.ProjectName, r.caller.ProjectID)})
+	}
+	respond(w, list, len(list))
+	return nil
+}
+
+type backupDestination struct {
+	GUID     string `json:"guid"`
+	Name     string `json:"name"`
+	Type     enum   `json:"type"`
+	Default  bool   `json:"defaultBackupDestination"`
+	Used     int64  `json:"totalUsedSpace"`
+	Backups  int    `json:"backupCount"`
+	TenantID string `json:"tenantId"`
+}
+
+// A destination is a container of a project's. Its guid names both.
+func destinationRef(projectID, container string) *ref {
+	return &ref{projectID + ":" + container, container}
+}
+
+func destination(guid string) (projectID, container string) {
+	projectID, container, split := strings.Cut(guid, ":")
+	if !split {
+		return nobodys, guid
+	}
+	return projectID, container
+}
+
+func destinationView(c db.Container) backupDestination {
+	r := destinationRef(c.ProjectID, c.Name)
+	return backupDestination{r.GUID, r.Name, enumOf("SWIFT"), c.Name == stowage.DefaultContainer, c.Bytes, c.Backups, c.ProjectID}
+}
+
+func (a *API) destinations(w http.ResponseWriter, r request) error {
+	p, err := page(r.URL.Query(), nil)
+	if err != nil {
+		return err
+	}
+	list, err := a.Service.Destinations(r.Context(), r.scope)
+	if err != nil {
+		return err
+	}
+	all := each(list, destinationView)
+	first := min(p.Offset, len(all))
+	respond(w, all[first:min(first+p.Limit, len(all))], len(all))
+	return nil
+}
+
+// usable are the destinations that all the entities of the body can be backed up
+// to: those of their project. Entities of several projects have none in common.
+func (a *API) usable(w http.ResponseWriter, r request) error {
+	body, err := api.ReadBody(r.Request)
+	if err != nil {
+		return err
+	}
+	var entities several[ref]
+	if json.Unmarshal(body, &entities) != nil {
+		return stowage.Errorf(stowage.Invalid, "The request body must be an array of objects with a guid.")
+	}
+	scope := r.scope
+	for _, e := range entities {
+		found, err := a.Service.Entity(r.Context(), r.scope, e.GUID)
+		if err != nil {
+			return err
+		}
+		owner := orText(found.ProjectID, r.caller.ProjectID)
+		if scope.ProjectID != "" && scope.ProjectID != owner {
+			respond(w, []ref{}, 0)
+			return nil
+		}
+		scope.ProjectID = owner
+	}
+	list, err := a.Service.Destinations(r.Context(), scope)
+	if err != nil {
+		return err
+	}
+	respond(w, each(list, func(c db.Container) ref { return *destinationRef(c.ProjectID, c.Name) }), len(list))
+	return nil
+}
+
+func orText(s, other string) string {
+	if s == "" {
+		return other
+	}
+	return s
+}
+
+// resources answers with what may be chosen from.
+func resources[V any](kind stowage.ResourceKind, view func(stowage.Resource) V) func(*API, http.ResponseWriter, request) error {
+	return func(a *API, w http.ResponseWriter, r request) error {
+		if m := value(r.URL.Query(), "hypervisor-manager"); m != "" && m != managerGUID {
+			respond(w, []V{}, 0)
+			return nil
+		}
+		list, err := a.Service.Resources(r.Context(), r.scope, kind)
+		if err != nil {
+			return err
+		}
+		respond(w, each(list, view), len(list))
+		return nil
+	}
+}
+
+func resourceRef(r stowage.Resource) ref { return ref{r.ID, r.Name} }
+
+type zone struct {
+	GUID string `json:"guid"`
+	UUID string `json:"uuid"`
+	Name string `json:"name"`
+}
+
+func zoneView(r stowage.Resource) zone { return zone{r.ID, r.ID, r.Name} }
+
+// storage is a volume type. It is of no zone in particular, so of none.
+type storage struct {
+	GUID     string `json:"guid"`
+	UUID     string `json:"uuid"`
+	Name     string `json:"name"`
+	Clusters []ref  `json:"clusters"`
+}
+
+func storageView(r stowage.Resource) storage { return storage{r.ID, r.ID, r.Name, []ref{}} }
+
+// shared networks are those that every project may use.
+func (a *API) sharedNetworks(w http.ResponseWriter, r request) error {
+	list, err := a.Service.Resources(r.Context(), r.scope, stowage.ResourceNetwork)
+	if err != nil {
+		return err
+	}
+	out := []ref{}
+	for _, n := range list {
+		if n.Shared {
+			out = append(out, resourceRef(n))
+		}
+	}
+	respond(w, out, len(out))
+	return nil
+}

@@ -1,0 +1,112 @@
+package vendor
+
+import (
+	"net/http"
+
+	"github.com/stowage/stowage"
+	"github.com/stowage/stowage/api"
+	"github.com/stowage/stowage/service"
+)
+
+// restoreBody is as much of what clients send as volumes need. Which backup it is
+// stands in one of two places.
+type restoreBody struct {
+	Backup   ref `json:"backup"`
+	Location struct {
+		GUID   text `json:"guid"`
+		Backup ref  `json:"backup"`
+	} `json:"backupLocation"`
+	Target     ref    `json:"dstProtectedEntity"`
+	Overwrite  truth  `json:"overwrite"`
+	Name       text   `json:"restoredPeName"`
+	StorageID  text   `json:"restoreStorageId"`
+	ToOriginal truth  `json:"restoreToOriginalVolumeType"`
+	Priority   number `json:"priority"`
+	TenantID   text   `json:"tenantId"`
+}
+
+// backup is the location's, which is where user interfaces name it, or the one
+// named alone. A location's own guid is its backup's.
+func (b restoreBody) backup() string {
+	return orText(b.Location.Backup.GUID, orText(b.Backup.GUID, string(b.Location.GUID)))
+}
+
+// restore begins the restore of a volume: to a new one, or, only where overwrite
+// says so, over the one named or the original. Clients name the original as the
+// destination of every restore, so that alone means nothing.
+func (a *API) restore(w http.ResponseWriter, r request) error {
+	var body restoreBody
+	if err := r.read(&body); err != nil {
+		return err
+	}
+	if body.backup() == "" {
+		return stowage.Errorf(stowage.Invalid, "backup must be set.")
+	}
+	r, err := r.of(string(body.TenantID))
+	if err != nil {
+		return err
+	}
+	p, err := a.Service.Point(r.Context(), r.scope, body.backup())
+	if err != nil {
+		return err
+	}
+	req := service.RestoreRequest{Name: string(body.Name), Priority: priority(body.Priority)}
+	if p.ProjectID != r.caller.ProjectID {
+		req.OnBehalf = p.ProjectID
+	}
+	if len([]rune(req.Name)) > 255 {
+		return stowage.Errorf(stowage.Invalid, "restoredPeName has more than 255 characters.")
+	}
+	switch {
+	case bool(body.Overwrite):
+		req.VolumeID = orText(body.Target.GUID, p.Volume.ID)
+	case !bool(body.ToOriginal):
+		if req.Type, err = a.volumeType(r, string(body.StorageID)); err != nil {
+			return err
+		}
+	}
+	j, err := a.Service.RestoreBackup(r.Context(), api.User(r.Request, r.caller), r.scope, p.ID, req)
+	if err != nil {
+		return err
+	}
+	t := service.Task{Job: j, Entity: p.Entity, Target: service.Entity{ID: j.VolumeID, Name: req.Name}, Backup: &p.Backup}
+	api.WriteJSON(w, http.StatusOK, a.taskView(t))
+	return nil
+}
+
+// volumeType gives the name of a storage by its guid or its name.
+func (a *API) volumeType(r request, storage string) (string, error) {
+	if !given(storage) {
+		return "", nil
+	}
+	list, err := a.Service.Resources(r.Context(), r.scope, stowage.ResourceVolumeType)
+	if err != nil {
+		return "", err
+	}
+	for _, t := range list {
+		if t.ID == storage || t.Name == storage {
+			return t.Name, nil
+		}
+	}
+	return "", stowage.Errorf(stowage.Invalid, "There is no volume type %.64s.", storage)
+}
+
+// remove deletes all backups of an entity. The answer must be an array: a task
+// for each, or none when there was nothing to do.
+func (a *API) remove(w http.ResponseWriter, r request) error {
+	var body struct {
+		Value ref `json:"value"`
+	}
+	if err := r.read(&body); err != nil {
+		return err
+	}
+	if body.Value.GUID == "" {
+		return stowage.Errorf(stowage.Invalid, "value must be the guid of a protected entity.")
+	}
+	tasks, err := a.Service.DeleteEntity(r.Context(), api.User(r.Request, r.caller), r.scope, body.Value.GUID)
+	if err != nil {
+		return some(err, len(tasks), len(tasks)+1)
+	}
+	a.single(w, tasks...)
+	return nil
+}

@@ -1,0 +1,102 @@
+package vendor
+
+import (
+	"net/http"
+
+	"github.com/stowage/stowage"
+	"github.com/stowage/stowage/auth"
+)
+
+// route is one path of the API.
+type route struct {
+	method, path string
+	rule         string // of the policy; empty: whoever is logged in
+	open         bool   // for whoever is not
+	list         bool   // answers with an array
+	verb         func(*API, http.ResponseWriter, request) error
+	empty        string // why it always answers the empty form; "": it answers with state
+}
+
+func get(path string, verb func(*API, http.ResponseWriter, request) error) route {
+	return route{method: http.MethodGet, path: path, rule: auth.RuleVendorGet, verb: verb}
+}
+
+func lists(path string, verb func(*API, http.ResponseWriter, request) error) route {
+	r := get(path, verb)
+	r.list = true
+	return r
+}
+
+func does(method, path, rule string, verb func(*API, http.ResponseWriter, request) error) route {
+	return route{method: method, path: path, rule: rule, verb: verb}
+}
+
+// nothing is a list that has no meaning on OpenStack, or not yet any content.
+// Clients ask for it on their way to something else.
+func nothing(path, why string) route { return alwaysNone(http.MethodGet, path, why) }
+
+func alwaysNone(method, path, why string) route {
+	r := lists(path, func(_ *API, w http.ResponseWriter, _ request) error { respond(w, []struct{}{}, 0); return nil })
+	r.method, r.empty = method, why
+	return r
+}
+
+// routes are all paths there are. doc/vendor-api.md is made of them.
+func routes() []route {
+	return []route{
+		{method: http.MethodPost, path: "/session/login", open: true, verb: (*API).login},
+		{method: http.MethodPost, path: "/session/logout", open: true, verb: (*API).logout},
+		{method: http.MethodGet, path: "/session", verb: (*API).alive},
+		{method: http.MethodGet, path: "/session/user", verb: (*API).user},
+		{method: http.MethodGet, path: "/user-info", verb: (*API).user},
+
+		lists("/virtual-machines", (*API).machines),
+		lists("/virtual-machines/detailed", (*API).machines),
+		get("/virtual-machines/{guid}", (*API).machine),
+		does(http.MethodDelete, "/virtual-machines/all-non-present", auth.RuleVendorDelete, (*API).forgetGone),
+		alwaysNone(http.MethodPost, "/virtual-machines/incremental-not-possible", "an increment needs no schedule: where there is no base, a full backup is made"),
+		lists("/virtual-machine-disks", (*API).disks),
+		lists("/virtual-machine-flavors", resources(stowage.ResourceFlavor, resourceRef)),
+		nothing("/snapshots", "snapshots are kept for the next backup only"),
+		lists("/network", resources(stowage.ResourceNetwork, resourceRef)),
+		lists("/network/shared", (*API).sharedNetworks),
+		nothing("/credential", "nobody logs in to servers"),
+		lists("/projects", (*API).projects),
+
+		lists("/hypervisor-managers", (*API).managers),
+		get("/hypervisor-managers/{guid}", (*API).oneManager),
+		lists("/hypervisor-clusters", resources(stowage.ResourceZone, zoneView)),
+		lists("/hypervisor-storages", resources(stowage.ResourceVolumeType, storageView)),
+		lists("/nodes", (*API).nodes),
+
+		lists("/backup-destinations", (*API).destinations),
+		does(http.MethodPost, "/backup-destinations/usable-for-vms", auth.RuleVendorGet, (*API).usable),
+
+		lists("/backups", (*API).backups),
+		get("/backups/{guid}", (*API).backup),
+		does(http.MethodPut, "/backups/{guid}/description", auth.RuleVendorUpdate, (*API).describe),
+		does(http.MethodPut, "/backups/{guid}/warnings-acknowledged", auth.RuleVendorUpdate, (*API).acknowledge),
+		lists("/backup-locations", (*API).locations),
+		lists("/backup-locations/for-restore", (*API).restorable),
+		lists("/backup-files", (*API).files),
+		lists("/backup-files/detailed", (*API).files),
+		lists("/backup-files/detailed/for-restore", (*API).files),
+		lists("/restore-jobs", (*API).restoreJobs),
+
+		lists("/tasks", (*API).tasks),
+		get("/tasks/{guid}", (*API).task),
+		does(http.MethodPut, "/tasks/{guid}/state", auth.RuleVendorTasks, (*API).taskState),
+		does(http.MethodDelete, "/tasks/all-finished", auth.RuleVendorTasks, (*API).hideFinished),
+		does(http.MethodDelete, "/tasks/all-finished-and-queued", auth.RuleVendorTasks, (*API).hideFinishedAndQueued),
+		does(http.MethodDelete, "/tasks/all-running", auth.RuleVendorTasks, (*API).cancelRunning),
+		does(http.MethodDelete, "/tasks/{guid}", auth.RuleVendorTasks, (*API).hideTask),
+		does(http.MethodPost, "/tasks/export", auth.RuleVendorExport, (*API).export),
+		does(http.MethodPost, "/tasks/restore", auth.RuleVendorRestore, (*API).restore),
+		does(http.MethodPost, "/tasks/delete", auth.RuleVendorDelete, (*API).remove),
+		does(http.MethodPost, "/tasks/inventory-sync", auth.RuleVendorSync, (*API).sync),
+		lists("/workflow-executions", (*API).executions),
+		does(http.MethodDelete, "/workflow-executions/{guid}", auth.RuleVendorTasks, (*API).hideTask),
+
+		nothing("/policies/vm-snapshot", "OpenStack volumes are backed up, not kept as snapshots"),
+	}
+}

@@ -1,0 +1,221 @@
+package vendor
+
+import (
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/gorilla/mux"
+
+	"github.com/stowage/stowage"
+	"github.com/stowage/stowage/api"
+	"github.com/stowage/stowage/db"
+	"github.com/stowage/stowage/service"
+)
+
+// Kinds and states of jobs, in the vendor's words. What is one task of his that
+// is followed by another of the kind STORE is one job here: it has stored once
+// it has finished.
+var (
+	taskTypes = map[stowage.JobKind]string{
+		stowage.JobBackup: "EXPORT", stowage.JobRestore: "RESTORE", stowage.JobDelete: "DELETE", stowage.JobInventory: "INVENTORY_SYNC",
+	}
+	taskStates = map[stowage.JobState]string{
+		stowage.JobQueued: "QUEUED", stowage.JobRunning: "RUNNING", stowage.JobFinished: "FINISHED",
+		stowage.JobFailed: "FAILED", stowage.JobCancelled: "CANCELLED",
+	}
+	// What types were called before.
+	oldTypes = map[string]string{"INDEX": "INVENTORY_SYNC", "OLD_BACKUPS_REMOVAL": "BACKUP_CLEANUP", "OLD_SNAPSHOTS_REMOVAL": "SNAPSHOT_CLEANUP"}
+)
+
+// nobodys is a value that nothing has, for a filter whose value nobody knows: it
+// finds nothing, where an empty one would find all.
+const nobodys = "-"
+
+// known translates names into those of the model.
+func known[T ~string](names []string, words map[T]string) []T {
+	var out []T
+	for _, name := range names {
+		if now, old := oldTypes[name]; old {
+			name = now
+		}
+		for value, word := range words {
+			if word == name {
+				out = append(out, value)
+			}
+		}
+	}
+	if len(names) > 0 && len(out) == 0 {
+		return []T{nobodys}
+	}
+	return out
+}
+
+// taskColumns are what tasks can be ordered by.
+var taskColumns = map[string]string{
+	"state": "state", "type": "kind", "priority": "priority", "startTime": "started", "finishTime": "finished",
+	"creationTime": "created", "progress": "progress", "step": "kind",
+}
+
+func taskFilter(q url.Values) db.TaskFilter {
+	f := db.TaskFilter{
+		ID:       value(q, "workflow-execution", "parent-task"),
+		Entities: values(q, "protected-entity", "protectedEntity", "virtual-machine"),
+		States:   known(enums(q, "state", "states"), taskStates),
+		Kinds:    known(enums(q, "type", "types"), taskTypes),
+		Backup:   value(q, "backup"),
+		Host:     value(q, "node"),
+		Since:    timeOf(q, "from"), Until: timeOf(q, "to"),
+	}
+	if job := value(q, "restore-job"); job != "" {
+		f.ID = job
+	}
+	if d := value(q, "backup-destination", "backupDestination"); d != "" {
+		f.Project, f.Into = destination(d)
+	}
+	// Tasks of these are none of ours yet; of another hypervisor manager, never.
+	for _, name := range []string{"schedule", "mounted-backup-assigned", "hypervisor"} {
+		if value(q, name) != "" {
+			f.ID = nobodys
+		}
+	}
+	if m := value(q, "hypervisor-manager"); m != "" && m != managerGUID {
+		f.ID = nobodys
+	}
+	return f
+}
+
+func (a *API) tasks(w http.ResponseWriter, r request) error {
+	q := r.URL.Query()
+	p, err := page(q, taskColumns)
+	if err != nil {
+		return err
+	}
+	tasks, total, err := a.Service.Tasks(r.Context(), r.scope, taskFilter(q), p)
+	if err != nil {
+		return err
+	}
+	respond(w, each(tasks, a.taskView), total)
+	return nil
+}
+
+// each makes views.
+func each[T, V any](items []T, view func(T) V) []V {
+	out := make([]V, len(items))
+	for i, item := range items {
+		out[i] = view(item)
+	}
+	return out
+}
+
+func (a *API) task(w http.ResponseWriter, r request) error {
+	t, err := a.Service.Task(r.Context(), r.scope, r.guid())
+	if err != nil {
+		return err
+	}
+	api.WriteJSON(w, http.StatusOK, a.taskView(t))
+	return nil
+}
+
+// guid is the one in the path. One that cannot be read is nobody's.
+func (r request) guid() string {
+	guid, err := url.PathUnescape(mux.Vars(r.Request)["guid"])
+	if err != nil || guid == "" {
+		return nobodys
+	}
+	return guid
+}
+
+// taskState changes a task's state: to CANCELLED, as there is no other that
+// anybody but a manager can bring about.
+func (a *API) taskState(w http.ResponseWriter, r request) error {
+	var body struct {
+		State      enum `json:"state"`
+		StatusInfo text `json:"statusInfo"`
+	}
+	if err := r.read(&body); err != nil {
+		return err
+	}
+	if !slices.Contains([]string{"CANCELLED", "CANCELED"}, body.State.Name) {
+		return stowage.Errorf(stowage.Invalid, "A task can only be given the state CANCELLED.")
+	}
+	if err := a.Service.CancelTask(r.Context(), r.scope, r.guid(), strings.TrimSpace(string(body.StatusInfo))); err != nil {
+		return err
+	}
+	return a.task(w, r)
+}
+
+func (a *API) hideTask(w http.ResponseWriter, r request) error {
+	return done(w, a.Service.HideTask(r.Context(), r.scope, r.guid()))
+}
+
+func (a *API) hideFinished(w http.ResponseWriter, r request) error {
+	return done(w, a.Service.HideTasks(r.Context(), r.scope))
+}
+
+func (a *API) hideFinishedAndQueued(w http.ResponseWriter, r request) error {
+	err := a.Service.CancelTasks(r.Context(), r.scope, stowage.JobQueued)
+	if err == nil {
+		err = a.Service.HideTasks(r.Context(), r.scope)
+	}
+	return done(w, err)
+}
+
+func (a *API) cancelRunning(w http.ResponseWriter, r request) error {
+	return done(w, a.Service.CancelTasks(r.Context(), r.scope, stowage.JobRunning))
+}
+
+// done answers without a body, or passes the error on.
+func done(w http.ResponseWriter, err error) error {
+	if err == nil {
+		w.WriteHeader(http.StatusNoContent)
+	}
+	return err
+}
+
+// executions are the same jobs as workflows: each has the one step.
+func (a *API) executions(w http.ResponseWriter, r request) error {
+	q := r.URL.Query()
+	p, err := page(q, taskColumns)
+	if err != nil {
+		return err
+	}
+	tasks, total, err := a.Service.Tasks(r.Context(), r.scope, taskFilter(q), p)
+	if err != nil {
+		return err
+	}
+	respond(w, each(tasks, a.executionView), total)
+	return nil
+}
+
+// restoreJobs are the jobs that restore.
+func (a *API) restoreJobs(w http.ResponseWriter, r request) error {
+	q := r.URL.Query()
+	p, err := page(q, map[string]string{"restoreTime": "created", "status": "state"})
+	if err != nil {
+		return err
+	}
+	f := taskFilter(q)
+	f.Kinds = []stowage.JobKind{stowage.JobRestore}
+	f.States = nil
+	for _, s := range enums(q, "status") {
+		f.States = append(f.States, known([]string{s}, restoreStates)...)
+	}
+	tasks, total, err := a.Service.Tasks(r.Context(), r.scope, f, p)
+	if err != nil {
+		return err
+	}
+	respond(w, each(tasks, restoreJobView), total)
+	return nil
+}
+
+var restoreStates = map[stowage.JobState]string{
+	stowage.JobQueued: "QUEUED", stowage.JobRunning: "INPROGRESS", stowage.JobFinished: "SUCCESS",
+	stowage.JobFailed: "FAILED", stowage.JobCancelled: "FAILED",
+}
+
+// single is a task in an array: what most requests to do something answer.
+func (a *API) single(w http.ResponseWriter, tasks ...service.Task) {
+	api.WriteJSON(w, http.StatusOK, each(tasks, a.taskView))
+}

@@ -1,0 +1,156 @@
+package db
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+
+	"github.com/stowage/stowage"
+)
+
+const entityColumns = `id, kind, project_id, name, present, listed, server_id, attributes, updated_at`
+
+func scanEntity(row rower) (stowage.Entity, error) {
+	var (
+		e          stowage.Entity
+		attributes string
+		updated    int64
+	)
+	err := row.Scan(&e.ID, &e.Kind, &e.ProjectID, &e.Name, &e.Present, &e.Listed, &e.ServerID, &attributes, &updated)
+	if err != nil {
+		return e, err
+	}
+	if err := json.Unmarshal([]byte(attributes), &e.Is); err != nil {
+		return e, fmt.Errorf("entity %s: its details: %w", e.ID, err)
+	}
+	e.UpdatedAt = fromMicros(updated)
+	return e, nil
+}
+
+// EntityFilter narrows a list of entities. Empty fields do not.
+type EntityFilter struct {
+	IDs     []string
+	Present *bool
+}
+
+var entityOrders = map[string]string{"name": "name", "present": "present", "id": "id"}
+
+func (f EntityFilter) where(scope Scope, p Page) where {
+	w := where{}
+	w.and("listed = 1")
+	if scope.ProjectID != "" {
+		// What is nobody's, standalone's volumes, is whoever asks'.
+		w.and("project_id IN (?, '')", scope.ProjectID)
+	}
+	oneOf(&w, "id", f.IDs)
+	if f.Present != nil {
+		w.and("present = ?", *f.Present)
+	}
+	if p.Filter != "" {
+		part := like(p.Filter)
+		w.and("(name LIKE ? ESCAPE '!' OR id = ? OR words LIKE ? ESCAPE '!')", part, asciiOr(p.Filter), part)
+	}
+	if p.Name != "" {
+		w.and("name LIKE ? ESCAPE '!'", like(p.Name))
+	}
+	return w
+}
+
+// Entities lists protected entities by name, and tells how many there are.
+func (d *DB) Entities(ctx context.Context, scope Scope, f EntityFilter, p Page) ([]stowage.Entity, int, error) {
+	if slices.ContainsFunc(f.IDs, func(s string) bool { return !ascii(s) }) {
+		return nil, 0, nil
+	}
+	w := f.where(scope, p)
+	total, err := d.count(ctx, "count entities", `SELECT COUNT(*) FROM entities WHERE `+w.String(), w.args)
+	if err != nil || total == 0 {
+		return nil, 0, err
+	}
+	q, args := entitiesQuery(w, p)
+	list, err := query(ctx, d, "list entities", scanEntity, q, args...)
+	return list, total, err
+}
+
+func entitiesQuery(w where, p Page) (string, []any) {
+	order := ordered(entityOrders, p, "id", false)
+	if _, known := entityOrders[p.Order]; !known {
+		order = "name, id"
+	}
+	return `SELECT ` + entityColumns + ` FROM (SELECT id AS at FROM entities WHERE ` + w.String() + ` ORDER BY ` + order + ` LIMIT ? OFFSET ?) page
+		JOIN entities ON entities.id = page.at ORDER BY ` + order, append(slices.Clone(w.args), p.Limit, p.Offset)
+}
+
+// Entity gives one entity, listed or not: NotFound outside the scope, too.
+func (d *DB) Entity(ctx context.Context, scope Scope, id string) (stowage.Entity, error) {
+	missing := stowage.Errorf(stowage.NotFound, "Entity %.64s could not be found.", id)
+	if !ascii(id) {
+		return stowage.Entity{}, missing
+	}
+	list, err := query(ctx, d, "read entity "+id, scanEntity, `SELECT `+entityColumns+` FROM entities WHERE id = ?`, id)
+	if err != nil {
+		return stowage.Entity{}, err
+	}
+	if len(list) == 0 || scope.ProjectID != "" && list[0].ProjectID != "" && list[0].ProjectID != scope.ProjectID {
+		return stowage.Entity{}, missing
+	}
+	return list[0], nil
+}
+
+// Disks gives the volumes that are part of a server.
+func (d *DB) Disks(ctx context.Context, server string) ([]stowage.Entity, error) {
+	if !ascii(server) || server == "" {
+		return nil, nil
+	}
+	return query(ctx, d, "list disks", scanEntity, `SELECT `+entityColumns+` FROM entities WHERE server_id = ? ORDER BY id LIMIT 1000`, server)
+}
+
+// EntityNames gives the names of those of the entities that are known.
+func (d *DB) EntityNames(ctx context.Context, ids []string) (map[string]string, error) {
+	ids = slices.DeleteFunc(slices.Clone(ids), func(s string) bool { return s == "" || !ascii(s) })
+	slices.Sort(ids)
+	names := map[string]string{}
+	for part := range slices.Chunk(slices.Compact(ids), 500) {
+		marks, args := markers(part)
+		list, err := query(ctx, d, "read names of entities", func(row rower) ([2]string, error) {
+			var pair [2]string
+			err := row.Scan(&pair[0], &pair[1])
+			return pair, err
+		}, `SELECT id, name FROM entities WHERE id IN (`+marks+`)`, args...)
+		if err != nil {
+			return nil, err
+		}
+		for _, pair := range list {
+			names[pair[0]] = pair[1]
+		}
+	}
+	return names, nil
+}
+
+// LatestBackups gives the newest restorable backup of each of the volumes, and
+// the newest full one.
+func (d *DB) LatestBackups(ctx context.Context, scope Scope, volumes []string) (latest, full map[string]stowage.Backup, err error) {
+	latest, full = map[string]stowage.Backup{}, map[string]stowage.Backup{}
+	for part := range slices.Chunk(volumes, 500) {
+		for _, of := range []struct {
+			only string
+			into map[string]stowage.Backup
+		}{{"", latest}, {" AND incremental = 0", full}} {
+			w := where{}
+			oneOf(&w, "volume_id", part)
+			if scope.ProjectID != "" {
+				w.and("project_id = ?", scope.ProjectID)
+			}
+			w.and("status IN (?, ?)", stowage.BackupAvailable, stowage.BackupRestoring)
+			list, err := query(ctx, d, "look for the latest backups", scanBackup, `SELECT `+backupColumns+` FROM backups WHERE id IN
+				(SELECT MAX(id) FROM backups WHERE `+w.String()+of.only+` GROUP BY volume_id)`, w.args...)
+			if err != nil {
+				return nil, nil, err
+			}
+			for _, b := range list {
+				of.into[b.Volume.ID] = b
+			}
+		}
+	}
+	return latest, full, nil
+}

@@ -1,0 +1,255 @@
+package db
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/stowage/stowage"
+)
+
+// where collects the conditions of a query.
+type where struct {
+	conditions []string
+	args       []any
+}
+
+func (w *where) and(condition string, args ...any) {
+	w.conditions, w.args = append(w.conditions, condition), append(w.args, args...)
+}
+
+// oneOf wants a column to have one of the values; none at all want nothing.
+func oneOf[T any](w *where, column string, values []T) {
+	if len(values) > 0 {
+		marks, args := markers(values)
+		w.and(column+" IN ("+marks+")", args...)
+	}
+}
+
+func (w *where) String() string {
+	if len(w.conditions) == 0 {
+		return "1 = 1"
+	}
+	return strings.Join(w.conditions, " AND ")
+}
+
+// like is the pattern of all texts that the text is a part of.
+func like(part string) string {
+	return "%" + strings.NewReplacer("!", "!!", "%", "!%", "_", "!_").Replace(part) + "%"
+}
+
+// TaskFilter narrows a list of jobs as tasks. Empty fields do not.
+type TaskFilter struct {
+	ID       string // the job's
+	Entities []string
+	States   []stowage.JobState
+	Kinds    []stowage.JobKind
+	Backup   string // UUID
+	Host     string // of the manager that works on it now
+	Project  string // of the container, and
+	Into     string // the container
+	Since    time.Time
+	Until    time.Time // when it was asked for
+}
+
+// taskOrders are the orders that a list of tasks can have.
+var taskOrders = map[string]string{
+	"state": "state", "kind": "kind", "priority": "priority", "created": "seq", "started": "started_at",
+	"finished": "finished_at", "progress": "percent",
+}
+
+func (f TaskFilter) where(scope Scope, p Page) where {
+	w := where{}
+	w.and("hidden = 0")
+	if scope.ProjectID != "" {
+		w.and("project_id = ?", scope.ProjectID)
+	}
+	if f.ID != "" {
+		w.and("id = ?", f.ID)
+	}
+	oneOf(&w, "entity_id", f.Entities)
+	oneOf(&w, "state", f.States)
+	oneOf(&w, "kind", f.Kinds)
+	if f.Backup != "" {
+		w.and("backup_id = (SELECT id FROM backups WHERE uuid = ?)", f.Backup)
+	}
+	if f.Host != "" {
+		w.and("state = ? AND lease_owner LIKE ? ESCAPE '!'", stowage.JobRunning, like(f.Host + "/")[1:])
+	}
+	if f.Into != "" {
+		w.and("backup_id IN (SELECT id FROM backups WHERE project_id = ? AND container = ?)", f.Project, f.Into)
+	}
+	if !f.Since.IsZero() {
+		w.and("created_at >= ?", micros(f.Since))
+	}
+	if !f.Until.IsZero() {
+		w.and("created_at <= ?", micros(f.Until))
+	}
+	if p.Filter != "" {
+		// States and kinds are words of ASCII that a database compares to the letter.
+		text := where{}
+		oneOf(&text, "state", holding(p.Filter, stowage.JobQueued, stowage.JobRunning, stowage.JobFinished, stowage.JobFailed, stowage.JobCancelled))
+		oneOf(&text, "kind", holding(p.Filter, stowage.JobBackup, stowage.JobRestore, stowage.JobDelete, stowage.JobInventory))
+		text.and("entity_id IN (SELECT id FROM entities WHERE name LIKE ? ESCAPE '!')", like(p.Filter))
+		text.and("seq = (SELECT named.seq FROM jobs named WHERE named.id = ?)", asciiOr(p.Filter))
+		text.and("entity_id = ?", asciiOr(p.Filter))
+		w.and("("+strings.Join(text.conditions, " OR ")+")", text.args...)
+	}
+	return w
+}
+
+// holding gives the words that a text is a part of.
+func holding[T ~string](part string, words ...T) (found []T) {
+	for _, w := range words {
+		if strings.Contains(string(w), strings.ToLower(part)) {
+			found = append(found, w)
+		}
+	}
+	return found
+}
+
+// asciiOr gives what no column of ASCII holds in place of what none may be
+// compared with.
+func asciiOr(s string) string {
+	if ascii(s) {
+		return s
+	}
+	return ""
+}
+
+// possible reports whether there can be such jobs at all.
+func (f TaskFilter) possible() bool {
+	all := append([]string{f.ID, f.Backup}, f.Entities...)
+	for _, s := range f.States {
+		all = append(all, string(s))
+	}
+	for _, k := range f.Kinds {
+		all = append(all, string(k))
+	}
+	return !slices.ContainsFunc(all, func(s string) bool { return !ascii(s) })
+}
+
+// Tasks lists jobs that are shown as tasks, the newest first, and tells how many
+// there are in all. What is looked at for a page is entries of an index; rows
+// are read for the page alone.
+func (d *DB) Tasks(ctx context.Context, scope Scope, f TaskFilter, p Page) ([]stowage.Job, int, error) {
+	if !f.possible() {
+		return nil, 0, nil
+	}
+	w := f.where(scope, p)
+	total, err := d.count(ctx, "count tasks", `SELECT COUNT(*) FROM jobs WHERE `+w.String(), w.args)
+	if err != nil || total == 0 {
+		return nil, 0, err
+	}
+	q, args := tasksQuery(w, p)
+	jobs, err := d.queryJobs(ctx, q, args...)
+	return jobs, total, err
+}
+
+func tasksQuery(w where, p Page) (string, []any) {
+	order := ordered(taskOrders, p, "seq", true)
+	return `SELECT ` + jobColumns + ` FROM (SELECT seq AS at FROM jobs WHERE ` + w.String() + ` ORDER BY ` + order + ` LIMIT ? OFFSET ?) page
+		JOIN jobs ON jobs.seq = page.at ORDER BY ` + order, append(slices.Clone(w.args), p.Limit, p.Offset)
+}
+
+// ordered gives the order of a page: what was asked for if the list has it, and
+// the key to tell equals apart. Without it, the list's own order.
+func ordered(orders map[string]string, p Page, key string, newest bool) string {
+	way := map[bool]string{true: " DESC", false: " ASC"}
+	column, known := orders[p.Order]
+	switch {
+	case !known:
+		return key + way[newest]
+	case column == key:
+		return key + way[p.Descending]
+	}
+	return column + way[p.Descending] + ", " + key + way[p.Descending]
+}
+
+func (d *DB) count(ctx context.Context, what, q string, args []any) (n int, err error) {
+	if err := d.sql.QueryRowContext(ctx, q, args...).Scan(&n); err != nil {
+		return 0, fmt.Errorf("%s: %w", what, unavailable(err))
+	}
+	return n, nil
+}
+
+// Task gives a job that is shown as a task: NotFound outside the scope, too.
+func (d *DB) Task(ctx context.Context, scope Scope, id string) (stowage.Job, error) {
+	jobs, _, err := d.Tasks(ctx, scope, TaskFilter{ID: orNobodys(id)}, Page{Limit: 1})
+	if err != nil {
+		return stowage.Job{}, err
+	}
+	if len(jobs) == 0 {
+		return stowage.Job{}, stowage.Errorf(stowage.NotFound, "Task %.64s could not be found.", id)
+	}
+	return jobs[0], nil
+}
+
+// orNobodys keeps an empty id from meaning all.
+func orNobodys(id string) string {
+	if id == "" {
+		return "-"
+	}
+	return id
+}
+
+// hideAtOnce bounds one step of hiding many: no transaction is long.
+const hideAtOnce = 1000
+
+// HideTasks takes jobs that have ended off the list of tasks: one, or all of the
+// scope when id is empty. The rows stay. It tells how many there were.
+func (d *DB) HideTasks(ctx context.Context, scope Scope, id string) (int, error) {
+	f := TaskFilter{ID: id, States: []stowage.JobState{stowage.JobFinished, stowage.JobFailed, stowage.JobCancelled}}
+	w := f.where(scope, Page{})
+	for hidden := 0; ; {
+		seqs, err := query(ctx, d, "look for tasks that have ended", func(row rower) (int64, error) {
+			var seq int64
+			err := row.Scan(&seq)
+			return seq, err
+		}, `SELECT seq FROM jobs WHERE `+w.String()+` ORDER BY seq LIMIT ?`, append(slices.Clone(w.args), hideAtOnce)...)
+		if err != nil || len(seqs) == 0 {
+			return hidden, err
+		}
+		marks, args := markers(seqs)
+		err = d.inTx(ctx, func(tx *sql.Tx) error {
+			if _, err := tx.ExecContext(ctx, `UPDATE jobs SET hidden = 1 WHERE seq IN (`+marks+`)`, args...); err != nil {
+				return fmt.Errorf("hide tasks: %w", err)
+			}
+			return nil
+		})
+		if err != nil {
+			return hidden, err
+		}
+		hidden += len(seqs)
+	}
+}
+
+// WantCancel writes down why the work on a job is to stop; whoever holds it, or
+// is the next to claim it, stops. Conflict: it has ended, or is another's now.
+func (d *DB) WantCancel(ctx context.Context, j stowage.Job, reason string) error {
+	return d.inTx(ctx, func(tx *sql.Tx) error {
+		res, err := tx.ExecContext(ctx, `UPDATE jobs SET cancel_reason = ? WHERE id = ? AND state IN (?, ?)`,
+			clip(reason, 1024), j.ID, stowage.JobQueued, stowage.JobRunning)
+		if err != nil {
+			return fmt.Errorf("cancel job %s: %w", j.ID, err)
+		}
+		return moved(res, "cancel job "+j.ID)
+	})
+}
+
+// CancelWanted tells why the work on a job is to stop; empty: it is not.
+func (d *DB) CancelWanted(ctx context.Context, id string) (string, error) {
+	var reason string
+	err := d.sql.QueryRowContext(ctx, `SELECT cancel_reason FROM jobs WHERE id = ?`, id).Scan(&reason)
+	if errors.Is(err, sql.ErrNoRows) {
+		return "", stowage.Errorf(stowage.NotFound, "Job %s could not be found.", id)
+	}
+	if err != nil {
+		return "", fmt.Errorf("read job %s: %w", id, unavailable(err))
+	}
+	return reason, nil
+}

@@ -1,0 +1,24 @@
+package config
+
+import "time"
+
+// Vendor is [vendor_api].
+type Vendor struct {
+	Enabled bool `name:"enabled" default:"true" help:"Serve it."`
+
+	LoginDomain    string        `name:"login_domain" default:"Default" help:"Domain, by name, of logins that name none."`
+	LoginProject   string        `name:"login_project" help:"Project, by name, of logins that name none. Empty: the user's default project, or the only one he has."`
+	LoginQualified bool          `name:"login_qualified" default:"true" help:"Let a login name domain and project: user@domain:project, either of which may be missing. Where user names hold @ or : without that meaning, say false."`
+	IdleTime       time.Duration `name:"session_idle_time" default:"900" min:"60" help:"Seconds after which a session that is not used is over."`
+	LifeTime       time.Duration `name:"session_life_time" default:"43200" min:"60" help:"Seconds after which any session is over, unless its Keystone token ends before."`
+	LoginCacheTime time.Duration `name:"login_cache_time" default:"300" min:"-1" help:"Seconds a login that worked is known again without asking Keystone for another token; -1: never. Clients log in anew before every call. What is kept is in this process only, and says nothing of the password."`
+
+	BindHost string `name:"bind_host" default:"0.0.0.0" help:"Address of the API's own port."`
+	BindPort int    `name:"bind_port" default:"0" min:"0" max:"65535" sample:"8181" help:"A port of its own, beside [DEFAULT] bind_port; clients expect 8181. 0: none."`
+	CertFile string `name:"cert_file" form:"file" help:"Certificate of that port, and the chain behind it. Empty: plain HTTP."`
+	KeyFile  string `name:"key_file" form:"file" help:"Key of the certificate."`
+
+	InventoryInterval time.Duration `name:"inventory_interval" default:"600" min:"0" help:"Seconds between two looks of the managers at what servers and volumes there are; 0: only when somebody asks for one."`
+
+	MaxRequestBody int64 `name:"max_request_body_size" default:"1048576" min:"1" help:"Bytes of a request's body, at most. Clients send back lists of whole objects."`
+}

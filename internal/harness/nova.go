@@ -1,0 +1,108 @@
+package harness
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/stowage/stowage"
+	"github.com/stowage/stowage/cloud"
+	"github.com/stowage/stowage/cloud/embedded"
+)
+
+// Nova is an inventory: the embedded volumes, and servers that the test makes.
+type Nova struct {
+	Volumes *embedded.Volumes
+	mu      sync.Mutex
+	servers []server
+	volumes func(*cloud.Volume)
+	kinds   map[stowage.ResourceKind][]stowage.Resource
+	asked   []time.Time
+	err     error
+}
+
+type server struct {
+	cloud.Server
+	changed time.Time
+}
+
+// Set makes a server, or changes it, at the time.
+func (n *Nova) Set(s cloud.Server, at time.Time) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.servers = slices.DeleteFunc(n.servers, func(o server) bool { return o.ID == s.ID })
+	n.servers = append(n.servers, server{s, at})
+}
+
+// Purge forgets a server without a trace, as Nova does with deleted ones later.
+func (n *Nova) Purge(id string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.servers = slices.DeleteFunc(n.servers, func(o server) bool { return o.ID == id })
+}
+
+// Change makes the inventory tell something else of volumes.
+func (n *Nova) Change(fn func(*cloud.Volume)) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.volumes = fn
+}
+
+// Offer sets the resources of a kind.
+func (n *Nova) Offer(kind stowage.ResourceKind, list ...stowage.Resource) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.kinds == nil {
+		n.kinds = map[stowage.ResourceKind][]stowage.Resource{}
+	}
+	n.kinds[kind] = list
+}
+
+// Fail makes questions about servers fail; nil: no longer.
+func (n *Nova) Fail(err error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.err = err
+}
+
+// Asked gives the times since which changes were asked for, zero for all.
+func (n *Nova) Asked() []time.Time {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return slices.Clone(n.asked)
+}
+
+// EachServer tells deleted servers only where changes are asked for.
+func (n *Nova) EachServer(_ context.Context, since time.Time, fn func(cloud.Server) error) error {
+	n.mu.Lock()
+	n.asked = append(n.asked, since)
+	servers, err := slices.Clone(n.servers), n.err
+	n.mu.Unlock()
+	for _, s := range servers {
+		if err == nil && !s.changed.Before(since) && (!s.Deleted || !since.IsZero()) {
+			err = fn(s.Server)
+		}
+	}
+	return err
+}
+
+// EachVolume tells of the files.
+func (n *Nova) EachVolume(ctx context.Context, fn func(cloud.Volume) error) error {
+	n.mu.Lock()
+	change := n.volumes
+	n.mu.Unlock()
+	return n.Volumes.EachVolume(ctx, func(v cloud.Volume) error {
+		if change != nil {
+			change(&v)
+		}
+		return fn(v)
+	})
+}
+
+// Resources gives what was offered.
+func (n *Nova) Resources(_ context.Context, kind stowage.ResourceKind) ([]stowage.Resource, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.kinds[kind], nil
+}

@@ -1,0 +1,215 @@
+package service
+
+import (
+	"context"
+	"time"
+
+	"github.com/stowage/stowage"
+	"github.com/stowage/stowage/cloud"
+	"github.com/stowage/stowage/db"
+)
+
+// Point is a backup as one who browses history sees it.
+type Point struct {
+	View
+	Entity       Entity
+	Acknowledged bool         // somebody has seen its warnings
+	Made         *stowage.Job // that makes or made it; nil: nobody knows any more
+}
+
+// History lists the scope's backups, the newest first, and how many there are.
+func (s *Service) History(ctx context.Context, scope db.Scope, f db.HistoryFilter, p db.Page) ([]Point, int, error) {
+	list, total, err := s.DB.History(ctx, scope, f, p)
+	if err != nil {
+		return nil, 0, err
+	}
+	views, err := s.views(ctx, list)
+	if err != nil {
+		return nil, 0, err
+	}
+	var ids []int64
+	var volumes []string
+	for _, b := range list {
+		ids, volumes = append(ids, b.ID), append(volumes, b.Volume.ID)
+	}
+	seen, err := s.DB.Acknowledged(ctx, ids)
+	if err != nil {
+		return nil, 0, err
+	}
+	jobs, err := s.DB.MakingJobs(ctx, ids)
+	if err != nil {
+		return nil, 0, err
+	}
+	names, err := s.DB.EntityNames(ctx, volumes)
+	if err != nil {
+		return nil, 0, err
+	}
+	points := make([]Point, len(views))
+	for i, v := range views {
+		points[i] = Point{View: v, Entity: Entity{v.Volume.ID, names[v.Volume.ID]}, Acknowledged: seen[v.ID]}
+		if points[i].Entity.Name == "" {
+			points[i].Entity.Name = v.Volume.Name
+		}
+		if j, ok := jobs[v.ID]; ok {
+			points[i].Made = &j
+		}
+	}
+	return points, total, nil
+}
+
+// Point gives one backup of the scope by its UUID.
+func (s *Service) Point(ctx context.Context, scope db.Scope, uuid string) (Point, error) {
+	missing := stowage.Errorf(stowage.NotFound, "Backup %.64s could not be found.", uuid)
+	if uuid == "" {
+		return Point{}, missing
+	}
+	list, _, err := s.History(ctx, scope, db.HistoryFilter{UUID: uuid}, db.Page{Limit: 1})
+	if err != nil {
+		return Point{}, err
+	}
+	if len(list) == 0 {
+		return Point{}, missing
+	}
+	return list[0], nil
+}
+
+// Describe writes another description on a backup of the scope.
+func (s *Service) Describe(ctx context.Context, scope db.Scope, uuid, text string) error {
+	return s.DB.Describe(ctx, scope, uuid, text, s.Now())
+}
+
+// Acknowledge notes whether somebody has seen the warnings of a backup.
+func (s *Service) Acknowledge(ctx context.Context, scope db.Scope, uuid string, seen bool) error {
+	return s.DB.Acknowledge(ctx, scope, uuid, seen)
+}
+
+// Destinations lists the containers of the scope that hold backups, and the
+// default one of its project, where the first backup would go.
+func (s *Service) Destinations(ctx context.Context, scope db.Scope) ([]db.Container, error) {
+	list, err := s.DB.Containers(ctx, scope)
+	if err != nil || scope.ProjectID == "" {
+		return list, err
+	}
+	for _, c := range list {
+		if c.Name == stowage.DefaultContainer {
+			return list, nil
+		}
+	}
+	return append(list, db.Container{ProjectID: scope.ProjectID, Name: stowage.DefaultContainer}), nil
+}
+
+// ManagerView is a manager, and whether it is heard of.
+type ManagerView struct {
+	stowage.Service
+	Alive bool
+}
+
+// Managers lists those that do the work.
+func (s *Service) Managers(ctx context.Context) ([]ManagerView, error) {
+	services, err := s.DB.Services(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var list []ManagerView
+	for _, svc := range services {
+		if svc.Kind == stowage.ServiceManager {
+			list = append(list, ManagerView{svc, s.Now().Sub(svc.LastSeen) <= s.DownTime})
+		}
+	}
+	return list, nil
+}
+
+// Protected is an entity with what is known of its backups.
+type Protected struct {
+	stowage.Entity
+	Latest, LatestFull *stowage.Backup // nil: none
+}
+
+// Entities lists the scope's protected entities by name, and how many there are.
+func (s *Service) Entities(ctx context.Context, scope db.Scope, f db.EntityFilter, p db.Page) ([]Protected, int, error) {
+	list, total, err := s.DB.Entities(ctx, scope, f, p)
+	if err != nil {
+		return nil, 0, err
+	}
+	out, err := s.protected(ctx, scope, list)
+	return out, total, err
+}
+
+// Entity gives one of the scope's, a disk of a server, too.
+func (s *Service) Entity(ctx context.Context, scope db.Scope, id string) (Protected, error) {
+	e, err := s.DB.Entity(ctx, scope, id)
+	if err != nil {
+		return Protected{}, err
+	}
+	out, err := s.protected(ctx, scope, []stowage.Entity{e})
+	if err != nil {
+		return Protected{}, err
+	}
+	return out[0], nil
+}
+
+func (s *Service) protected(ctx context.Context, scope db.Scope, list []stowage.Entity) ([]Protected, error) {
+	var volumes []string
+	for _, e := range list {
+		if e.Kind == stowage.EntityVolume {
+			volumes = append(volumes, e.ID)
+		}
+	}
+	latest, full, err := s.DB.LatestBackups(ctx, scope, volumes)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]Protected, len(list))
+	for i, e := range list {
+		out[i] = Protected{Entity: e}
+		if b, ok := latest[e.ID]; ok {
+			out[i].Latest = &b
+		}
+		if b, ok := full[e.ID]; ok {
+			out[i].LatestFull = &b
+		}
+	}
+	return out, nil
+}
+
+// Disks gives the volumes of an entity of the scope: those of a server, or the
+// volume itself.
+func (s *Service) Disks(ctx context.Context, scope db.Scope, id string) ([]stowage.Entity, error) {
+	e, err := s.DB.Entity(ctx, scope, id)
+	if err != nil {
+		return nil, err
+	}
+	if e.Kind == stowage.EntityVolume {
+		return []stowage.Entity{e}, nil
+	}
+	return s.DB.Disks(ctx, id)
+}
+
+// Resources lists what the scope may choose from.
+func (s *Service) Resources(ctx context.Context, scope db.Scope, kind stowage.ResourceKind) ([]stowage.Resource, error) {
+	return s.DB.Resources(ctx, scope, kind)
+}
+
+// ForgetGone forgets the scope's entities that are gone and have no backups.
+func (s *Service) ForgetGone(ctx context.Context, scope db.Scope) error {
+	_, err := s.DB.ForgetGone(ctx, scope)
+	return err
+}
+
+// AskInventory has the cloud looked at, now or as soon as a manager can, and
+// gives the task. One that is waiting already is as good as another.
+func (s *Service) AskInventory(ctx context.Context, user cloud.User) (Task, error) {
+	if err := s.anyManager(ctx); err != nil {
+		return Task{}, err
+	}
+	j := stowage.NewInventoryJob(s.NewID(), s.Now())
+	j.UserID, j.RequestID = user.UserID, user.RequestID
+	// Whatever was asked for before now does not count.
+	if err := s.DB.AskInventory(ctx, &j, s.Now().Add(24*time.Hour)); err != nil {
+		return Task{}, err
+	}
+	if err := s.hand(ctx, j); err != nil {
+		return Task{}, err
+	}
+	return Task{Job: j}, nil
+}
