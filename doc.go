@@ -9,7 +9,10 @@
 //   - An Extent is a run of bytes of a volume that holds data or is a hole.
 //   - A Backup is one restorable point in time of a volume, kept as objects in
 //     one container of the tenant's object store account.
-//   - A Job is one piece of manager work: make, restore, verify or delete a backup.
+//   - An Entity is what is protected as the inventory found it: a server, or a
+//     volume, which is a disk of one or stands alone.
+//   - A Job is one piece of manager work: make, restore, verify or delete a backup,
+//     or look at what the cloud holds.
 //     Whoever holds its lease may work on it; its fencing token tells the
 //     database which holder is the last one.
 //   - An Error carries a Code that survives the way from a driver to the HTTP

@@ -20,11 +20,19 @@ var statuses = map[stowage.Code]int{
 	stowage.Unavailable:  http.StatusServiceUnavailable,
 }
 
-// Fault answers with an error: always JSON, since a proxy that clients sit
+// Fault answers with an error where no route was found, or none could answer.
+func (a *API) Fault(w http.ResponseWriter, r *http.Request, err error) {
+	if w.Header().Get("Access-Control-Allow-Origin") == "" {
+		a.allow(w, r)
+	}
+	a.fault(w, r, err)
+}
+
+// fault answers with an error: always JSON, since a proxy that clients sit
 // behind makes a success of everything else. The message stands where each of
 // them looks. What has no code for the user is a 500 without a word about its
 // cause; the log has that.
-func (a *API) Fault(w http.ResponseWriter, r *http.Request, err error) {
+func (a *API) fault(w http.ResponseWriter, r *http.Request, err error) {
 	status, message := statuses[stowage.CodeOf(err)], stowage.MessageOf(err)
 	switch {
 	case errors.Is(err, api.ErrBadMethod):

@@ -35,6 +35,8 @@ type API struct {
 	// MaxRequestBody bounds bodies, in bytes; 0: 1 MiB. Clients send back whole
 	// objects, and lists of them.
 	MaxRequestBody int64
+	// Origins are those whose scripts may read answers: https://ui.example.
+	Origins []string
 }
 
 // base begins all paths.
@@ -64,6 +66,9 @@ func (a *API) Mount(r *mux.Router) {
 		}
 		for _, end := range []string{"", "/"} {
 			r.HandleFunc(base+route.path+end, a.call(route)).Methods(methods...)
+			if len(a.Origins) > 0 {
+				r.HandleFunc(base+route.path+end, a.preflight).Methods(http.MethodOptions)
+			}
 		}
 	}
 }
@@ -84,6 +89,7 @@ var errNothing = stowage.Errorf(stowage.NotFound, "There is no such object.")
 // things he sees, and then does the verb.
 func (a *API) call(route route) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
+		a.allow(w, r)
 		q, err := a.enter(w, r, route)
 		switch {
 		case err == nil && q.nobody && route.list:
@@ -99,7 +105,7 @@ func (a *API) call(route route) http.HandlerFunc {
 			if q.Request == nil {
 				q.Request = r
 			}
-			a.Fault(w, q.Request, err)
+			a.fault(w, q.Request, err)
 		}
 	}
 }

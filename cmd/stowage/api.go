@@ -145,6 +145,7 @@ func vendorAPI(c *config.Config, p *parts, gate *api.Gate, verbs *service.Servic
 	}
 	return &vendor.API{
 		Gate: gate, Service: verbs, Sessions: sessions, Server: server, KeystoneURL: keystone, MaxRequestBody: o.MaxRequestBody,
+		Origins: o.AllowedOrigins,
 	}, nil
 }
 

@@ -18,6 +18,8 @@ type Vendor struct {
 	CertFile string `name:"cert_file" form:"file" help:"Certificate of that port, and the chain behind it. Empty: plain HTTP."`
 	KeyFile  string `name:"key_file" form:"file" help:"Key of the certificate."`
 
+	AllowedOrigins []string `name:"allowed_origins" sample:"https://ui.example.org" help:"Origins of user interfaces served from elsewhere, whose scripts may read answers. Browsers send the session's cookie along within one site only."`
+
 	InventoryInterval time.Duration `name:"inventory_interval" default:"600" min:"0" help:"Seconds between two looks of the managers at what servers and volumes there are; 0: only when somebody asks for one."`
 
 	MaxRequestBody int64 `name:"max_request_body_size" default:"1048576" min:"1" help:"Bytes of a request's body, at most. Clients send back lists of whole objects."`

@@ -46,6 +46,9 @@ import (
 // Backend is the key of the backend of file volumes.
 const Backend = "file:test"
 
+// Origin is one whose scripts may read answers of the vendor task API.
+const Origin = "https://ui.test"
+
 // Harness is a whole Stowage. Managers are started by the test.
 type Harness struct {
 	T          testing.TB
@@ -162,7 +165,7 @@ func (h *Harness) api() *api.Server {
 	gate := &api.Gate{Validator: h.Keystone, Policy: policy, Challenge: auth.Noauth{}.WWWAuthenticate()}
 	options.Protocols = []api.Protocol{
 		&hp.API{Gate: gate, Service: verbs, Server: &options},
-		&vendor.API{Gate: gate, Service: verbs, Sessions: sessions, Server: &options, KeystoneURL: "http://keystone.test:5000"},
+		&vendor.API{Gate: gate, Service: verbs, Sessions: sessions, Server: &options, KeystoneURL: "http://keystone.test:5000", Origins: []string{Origin}},
 	}
 	return api.New(options)
 }
@@ -377,7 +380,7 @@ func (h *Harness) SetStatus(id int64, status stowage.BackupStatus) error {
 
 // Exec changes the database behind everybody's back.
 func (h *Harness) Exec(query string, args ...any) error {
-	raw, err := sql.Open("sqlite", filepath.Join(h.Dir, "stowage.sqlite"))
+	raw, err := sql.Open("sqlite", "file:"+filepath.Join(h.Dir, "stowage.sqlite")+"?_pragma=busy_timeout(15000)")
 	if err != nil {
 		return err
 	}
@@ -389,7 +392,7 @@ func (h *Harness) Exec(query string, args ...any) error {
 // Dump gives all rows of a table, as they lie about.
 func (h *Harness) Dump(table string) string {
 	h.T.Helper()
-	raw, err := sql.Open("sqlite", filepath.Join(h.Dir, "stowage.sqlite"))
+	raw, err := sql.Open("sqlite", "file:"+filepath.Join(h.Dir, "stowage.sqlite")+"?_pragma=busy_timeout(15000)")
 	h.ok(err)
 	defer raw.Close()
 	rows, err := raw.Query("SELECT * FROM " + table)
