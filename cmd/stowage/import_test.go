@@ -66,7 +66,7 @@ func TestAContainerOfCinderBackupsIsListedAndRestored(t *testing.T) {
 	if list, good := scanned(t, data); !good || len(list) != 0 {
 		t.Errorf("of ours the scan finds %+v", list)
 	}
-	if out, err := tool(t, data, "catalog scan --format cinder-backup --volume", cindertest.Volume); err != nil || strings.Contains(out, "\x1b") || !strings.Contains(out, "incremental") {
+	if out, err := tool(t, data, "catalog scan --format cinder-backup", "--volume", cindertest.Volume); err != nil || strings.Contains(out, "\x1b") || !strings.Contains(out, "incremental") {
 		t.Errorf("the scan says %q: %v", out, err)
 	}
 	image := filepath.Join(t.TempDir(), "image")

@@ -120,11 +120,7 @@ func (n *newcomer) cinderBackup() {
 	all, host := n.all, n.zone()
 	all.Cleanup(func() {
 		p.kill()
-		out, err := exec.Command("setpriv", append(as, "cinder-manage", "--config-file", filepath.Join(dir, "cinder.conf"),
-			"service", "remove", "cinder-backup", host)...).CombinedOutput()
-		if err != nil {
-			all.Errorf("cinder-manage service remove: %v: %s", err, out)
-		}
+		inCinder(all, "DELETE FROM services WHERE host = ?", host)
 		if all.Failed() {
 			log, err := os.ReadFile(p.log)
 			all.Logf("%s (%v):\n%s", host, err, fernet.ReplaceAll(log[max(0, len(log)-8000):], []byte("***")))
@@ -150,14 +146,20 @@ func (n *newcomer) cinderBackup() {
 // no other way to be served by this one and not by one that the stack has.
 func (n *newcomer) move(volume string) {
 	n.Helper()
-	env := func(key string) string { return stacktest.Env(n, key) }
+	inCinder(n, "UPDATE volumes SET availability_zone = ? WHERE id = ?", n.zone(), volume)
+}
+
+// inCinder changes Cinder's database.
+func inCinder(t testing.TB, text string, args ...any) {
+	t.Helper()
+	env := func(key string) string { return stacktest.Env(t, key) }
 	c := mysql.NewConfig()
 	c.User, c.Passwd, c.Net, c.Addr, c.DBName = "openstack", env("DB_OPENSTACK_PASSWORD"), "tcp", env("DB_HOST")+":"+env("DB_PORT"), "cinder"
 	cinder, err := sql.Open("mysql", c.FormatDSN())
-	fatal(n, err)
+	fatal(t, err)
 	defer cinder.Close()
-	_, err = cinder.Exec("UPDATE volumes SET availability_zone = ? WHERE id = ?", n.zone(), volume)
-	fatal(n, err)
+	_, err = cinder.Exec(text, args...)
+	fatal(t, err)
 }
 
 // backUp lets cinder-backup back up the source, and gives the backup's id.
