@@ -112,11 +112,7 @@ func (d *DB) EntityNames(ctx context.Context, ids []string) (map[string]string, 
 	names := map[string]string{}
 	for part := range slices.Chunk(slices.Compact(ids), 500) {
 		marks, args := markers(part)
-		list, err := query(ctx, d, "read names of entities", func(row rower) ([2]string, error) {
-			var pair [2]string
-			err := row.Scan(&pair[0], &pair[1])
-			return pair, err
-		}, `SELECT id, name FROM entities WHERE id IN (`+marks+`)`, args...)
+		list, err := query(ctx, d, "read names of entities", scanName, `SELECT id, name FROM entities WHERE id IN (`+marks+`)`, args...)
 		if err != nil {
 			return nil, err
 		}

@@ -193,6 +193,31 @@ func (d *DB) Resources(ctx context.Context, scope Scope, kind stowage.ResourceKi
 	}, `SELECT kind, id, project_id, name, shared FROM resources WHERE `+w.String()+` ORDER BY name, id LIMIT 10000`, w.args...)
 }
 
+// ResourceNames gives the names of those of the resources that are known.
+func (d *DB) ResourceNames(ctx context.Context, kind stowage.ResourceKind, ids []string) (map[string]string, error) {
+	ids = slices.Clone(ids)
+	slices.Sort(ids)
+	names := map[string]string{}
+	for part := range slices.Chunk(slices.Compact(ids), 500) {
+		marks, args := markers(part)
+		list, err := query(ctx, d, "read names of resources", scanName,
+			`SELECT id, name FROM resources WHERE kind = ? AND id IN (`+marks+`)`, append([]any{kind}, args...)...)
+		if err != nil {
+			return nil, err
+		}
+		for _, pair := range list {
+			names[pair[0]] = pair[1]
+		}
+	}
+	return names, nil
+}
+
+// scanName reads an id and a name.
+func scanName(row rower) (pair [2]string, err error) {
+	err = row.Scan(&pair[0], &pair[1])
+	return pair, err
+}
+
 // Mark gives a number that looks at the cloud leave for the next one; 0: none.
 func (d *DB) Mark(ctx context.Context, what string) (int64, error) {
 	var mark int64

@@ -92,10 +92,18 @@ func (m *Manager) tidyEnded(ctx context.Context) {
 	}
 }
 
-// reapSessions forgets logins that are over. They are refused before that, too.
+// reapSessions forgets logins that are over; they are refused before that, too.
+// There may be one for every request of a client, so a sweep takes them all.
 func (m *Manager) reapSessions(ctx context.Context) {
-	if _, err := m.DB.ReapLoginSessions(ctx, m.Now(), sweepLimit); err != nil {
-		m.Log.WarnContext(ctx, "sessions that are over not forgotten", "error", err)
+	const atOnce = 1000
+	for {
+		n, err := m.DB.ReapLoginSessions(ctx, m.Now(), atOnce)
+		if err != nil {
+			m.Log.WarnContext(ctx, "sessions that are over not forgotten", "error", err)
+		}
+		if err != nil || n < atOnce {
+			return
+		}
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 type Point struct {
 	View
 	Entity       Entity
+	Project      string       // its name; empty: nobody knows
 	Acknowledged bool         // somebody has seen its warnings
 	Made         *stowage.Job // that makes or made it; nil: nobody knows any more
 }
@@ -28,9 +29,9 @@ func (s *Service) History(ctx context.Context, scope db.Scope, f db.HistoryFilte
 		return nil, 0, err
 	}
 	var ids []int64
-	var volumes []string
+	var volumes, projects []string
 	for _, b := range list {
-		ids, volumes = append(ids, b.ID), append(volumes, b.Volume.ID)
+		ids, volumes, projects = append(ids, b.ID), append(volumes, b.Volume.ID), append(projects, b.ProjectID)
 	}
 	seen, err := s.DB.Acknowledged(ctx, ids)
 	if err != nil {
@@ -44,9 +45,13 @@ func (s *Service) History(ctx context.Context, scope db.Scope, f db.HistoryFilte
 	if err != nil {
 		return nil, 0, err
 	}
+	owners, err := s.DB.ResourceNames(ctx, stowage.ResourceProject, projects)
+	if err != nil {
+		return nil, 0, err
+	}
 	points := make([]Point, len(views))
 	for i, v := range views {
-		points[i] = Point{View: v, Entity: Entity{v.Volume.ID, names[v.Volume.ID]}, Acknowledged: seen[v.ID]}
+		points[i] = Point{View: v, Entity: Entity{v.Volume.ID, names[v.Volume.ID]}, Project: owners[v.ProjectID], Acknowledged: seen[v.ID]}
 		if points[i].Entity.Name == "" {
 			points[i].Entity.Name = v.Volume.Name
 		}
@@ -122,6 +127,7 @@ func (s *Service) Managers(ctx context.Context) ([]ManagerView, error) {
 // Protected is an entity with what is known of its backups.
 type Protected struct {
 	stowage.Entity
+	Project            string          // its name; empty: nobody knows
 	Latest, LatestFull *stowage.Backup // nil: none
 }
 
@@ -149,8 +155,9 @@ func (s *Service) Entity(ctx context.Context, scope db.Scope, id string) (Protec
 }
 
 func (s *Service) protected(ctx context.Context, scope db.Scope, list []stowage.Entity) ([]Protected, error) {
-	var volumes []string
+	var volumes, projects []string
 	for _, e := range list {
+		projects = append(projects, e.ProjectID)
 		if e.Kind == stowage.EntityVolume {
 			volumes = append(volumes, e.ID)
 		}
@@ -159,9 +166,13 @@ func (s *Service) protected(ctx context.Context, scope db.Scope, list []stowage.
 	if err != nil {
 		return nil, err
 	}
+	owners, err := s.DB.ResourceNames(ctx, stowage.ResourceProject, projects)
+	if err != nil {
+		return nil, err
+	}
 	out := make([]Protected, len(list))
 	for i, e := range list {
-		out[i] = Protected{Entity: e}
+		out[i] = Protected{Entity: e, Project: owners[e.ProjectID]}
 		if b, ok := latest[e.ID]; ok {
 			out[i].Latest = &b
 		}

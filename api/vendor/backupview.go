@@ -39,7 +39,7 @@ func backupView(p service.Point) backup {
 	v := backup{
 		GUID: p.UUID, Name: backupName(p.Name, p.UUID), Entity: entityTo(p.Entity), BackupTime: millis(p.CreatedAt),
 		SnapshotTime: millis(p.SnapshotAt), Size: p.StoredBytes, Status: enumOf(backupStatus(p)), StatusInfo: p.FailReason,
-		Warnings: []string{}, Acknowledged: p.Acknowledged, Project: refTo(p.ProjectID, ""), Description: p.Description,
+		Warnings: []string{}, Acknowledged: p.Acknowledged, Project: refTo(p.ProjectID, p.Project), Description: p.Description,
 		Locations: []location{locationView(p)}, Origin: &entityRef{p.UserID, p.UserID, enumOf("USER")}, Cards: []struct{}{},
 		ExportMode: enumOf("DEFAULT"), Progress: p.Percent,
 	}

@@ -187,7 +187,7 @@ func TestARestoreIsUnderstoodInEachDialect(t *testing.T) {
 		"whole": `{"backup":null,"backupLocation":{"guid":"` + guid + `","backup":{"guid":"` + guid + `"},"status":{"name":"PRESENT"}},
 			"hypervisorManager":{"guid":"openstack","url":"x"},"restoreClusterId":"nova","restoreStorageId":"t1","restoredPeName":"again","overwrite":false,
 			"restoreToOriginalVolumeType":false,"restoredNetworks":[],"taskFiles":[],"baseImage":{},"isDiskLayoutActive":false}`,
-		"both": `{"backup":{"guid":"` + guid + `","name":"x"},"backupLocation":{"guid":"` + guid + `"},"restoredPeName":"again","restoreToOriginalVolumeType":true,"restoreStorageId":"none"}`,
+		"both": `{"backup":{"guid":"` + guid + `","name":"x"},"backupLocation":{"guid":"` + guid + `"},"restoredPeName":"again","restoreToOriginalVolumeType":true,"restoreStorageId":"none","restoreProject":"Demo"}`,
 	} {
 		a := send(h, http.MethodPost, "/tasks/restore", body, demo)
 		if a.Status != http.StatusOK {
@@ -208,7 +208,7 @@ func TestARestoreIsUnderstoodInEachDialect(t *testing.T) {
 		t.Error("the original was written to")
 	}
 	for body, status := range map[string]int{
-		`{}`: 400, `{"backup":"none"}`: 404, `{"backup":"` + guid + `","restoreStorageId":"none"}`: 400,
+		`{}`: 400, `{"backup":"none"}`: 404, `{"backup":"` + guid + `","restoreProject":"Alt"}`: 400, `{"backup":"` + guid + `","restoreStorageId":"none"}`: 400,
 		`{"backup":"` + guid + `","overwrite":true,"dstProtectedEntity":"none"}`: 404, `{"backup":"` + guid + `","overwrite":"maybe"}`: 400,
 	} {
 		wantFault(t, send(h, http.MethodPost, "/tasks/restore", body, demo), status, "")

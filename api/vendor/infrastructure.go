@@ -159,7 +159,7 @@ func (a *API) usable(w http.ResponseWriter, r request) error {
 		if err != nil {
 			return err
 		}
-		owner := orText(found.ProjectID, r.caller.ProjectID)
+		owner := orText(found.ProjectID, r.project())
 		if scope.ProjectID != "" && scope.ProjectID != owner {
 			respond(w, []ref{}, 0)
 			return nil

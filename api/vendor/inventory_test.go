@@ -103,7 +103,7 @@ func TestTheInventoryShowsServersAndStandAloneVolumes(t *testing.T) {
 	vm := send(h, http.MethodGet, "/virtual-machines/srv-1", "", portal).JSON(t)
 	for path, want := range map[string]any{
 		"uuid": "srv-1", "present": true, "hvManager.guid": "openstack", "hvmType.name": "OPENSTACK", "hypervisor.name": "compute-1",
-		"vmFlavor.name": "m1.small", "hvCluster.guid": "nova", "project.guid": "demo", "lastSuccessfulBackupSize": 0.0,
+		"vmFlavor.name": "m1.small", "hvCluster.guid": "nova", "project.guid": "demo", "project.name": "Demo", "lastSuccessfulBackupSize": 0.0,
 	} {
 		if got := at(vm, path); got != want {
 			t.Errorf("%s is %v, want %v", path, got, want)

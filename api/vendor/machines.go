@@ -50,7 +50,7 @@ func (a *API) machineView(p service.Protected, integration bool) machine {
 	m := machine{
 		GUID: p.ID, UUID: p.ID, Name: orText(p.Name, p.ID), Present: p.Present, Type: enumOf("VM"), HvmType: enumOf("OPENSTACK"),
 		HvType: enumOf("KVM"), Manager: a.manager(), Cluster: refTo(p.Is.Zone, ""), Flavor: refTo(orText(p.Is.FlavorID, p.Is.Flavor), p.Is.Flavor),
-		Project: refTo(p.ProjectID, ""), TenantID: p.ProjectID, Tags: list(p.Is.Tags), Networks: []machineInNet{}, Actions: []enum{},
+		Project: refTo(p.ProjectID, p.Project), TenantID: p.ProjectID, Tags: list(p.Is.Tags), Networks: []machineInNet{}, Actions: []enum{},
 		Status: p.Is.Status, StandAlone: p.Kind == stowage.EntityVolume,
 	}
 	if integration { // the operator's business

@@ -5,6 +5,7 @@ import (
 
 	"github.com/stowage/stowage"
 	"github.com/stowage/stowage/api"
+	"github.com/stowage/stowage/db"
 	"github.com/stowage/stowage/service"
 )
 
@@ -21,6 +22,7 @@ type restoreBody struct {
 	Name       text   `json:"restoredPeName"`
 	StorageID  text   `json:"restoreStorageId"`
 	ToOriginal truth  `json:"restoreToOriginalVolumeType"`
+	Project    text   `json:"restoreProject"`
 	Priority   number `json:"priority"`
 	TenantID   text   `json:"tenantId"`
 }
@@ -57,6 +59,9 @@ func (a *API) restore(w http.ResponseWriter, r request) error {
 	if len([]rune(req.Name)) > 255 {
 		return stowage.Errorf(stowage.Invalid, "restoredPeName has more than 255 characters.")
 	}
+	if err := a.isProject(r, string(body.Project), p.ProjectID); err != nil {
+		return err
+	}
 	switch {
 	case bool(body.Overwrite):
 		req.VolumeID = orText(body.Target.GUID, p.Volume.ID)
@@ -72,6 +77,24 @@ func (a *API) restore(w http.ResponseWriter, r request) error {
 	t := service.Task{Job: j, Entity: p.Entity, Target: service.Entity{ID: j.VolumeID, Name: req.Name}, Backup: &p.Backup}
 	api.WriteJSON(w, http.StatusOK, a.taskView(t))
 	return nil
+}
+
+// isProject refuses a project, by name or id, that is not the one: a volume can be
+// restored within its project only, and must not come up elsewhere unasked.
+func (a *API) isProject(r request, named, id string) error {
+	if !given(named) || named == id || id == r.caller.ProjectID && named == r.caller.ProjectName {
+		return nil
+	}
+	list, err := a.Service.Resources(r.Context(), db.Scope{ProjectID: id}, stowage.ResourceProject)
+	if err != nil {
+		return err
+	}
+	for _, p := range list {
+		if p.ID == id && p.Name == named {
+			return nil
+		}
+	}
+	return stowage.Errorf(stowage.Invalid, "A volume can only be restored within its own project, not to %.64s.", named)
 }
 
 // volumeType gives the name of a storage by its guid or its name.

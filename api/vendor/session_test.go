@@ -162,6 +162,17 @@ func TestASessionEndsByLogoutByIdlenessAndByAge(t *testing.T) {
 	}
 }
 
+func TestManagersForgetSessionsThatAreOver(t *testing.T) {
+	h := harness.New(t)
+	for range 3 {
+		login(h, "demo", "secret")
+	}
+	h.Start(h.Manager("m1"))
+	h.Clock.Step(16 * time.Minute)
+	login(h, "demo", "secret")
+	h.Until("one session is left", func() bool { return strings.Count(h.Dump("login_sessions"), "\ndemo\n") == 1 })
+}
+
 // Clients log in anew before every call.
 func TestARepeatedLoginAsksKeystoneOnce(t *testing.T) {
 	h := harness.New(t)

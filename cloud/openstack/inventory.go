@@ -82,6 +82,10 @@ func (n *neighbour) missingService(ctx context.Context) bool {
 	return err != nil && stowage.CodeOf(err) == stowage.NotFound
 }
 
+// errNobodys: what is nobody's would be shown to everybody, so a policy that hides
+// whose a thing is from the service must not pass for that.
+var errNobodys = stowage.Errorf(stowage.Forbidden, "The backup service is not told whose the servers and volumes are.")
+
 type serverBody struct {
 	ID        string    `json:"id"`
 	ProjectID string    `json:"tenant_id"`
@@ -115,7 +119,12 @@ func (i *Inventory) EachServer(ctx context.Context, since time.Time, fn func(clo
 		query.Set("changes-since", since.UTC().Format(time.RFC3339))
 	}
 	id := func(s serverBody) string { return s.ID }
-	return each(ctx, &i.nova, "servers/detail", "servers", query, id, func(s serverBody) error { return fn(s.server()) })
+	return each(ctx, &i.nova, "servers/detail", "servers", query, id, func(s serverBody) error {
+		if s.ID == "" || s.ProjectID == "" {
+			return errNobodys
+		}
+		return fn(s.server())
+	})
 }
 
 func (s serverBody) server() cloud.Server {
@@ -143,6 +152,9 @@ func (i *Inventory) EachVolume(ctx context.Context, fn func(cloud.Volume) error)
 	return each(ctx, &i.volumes.neighbour, "volumes/detail", "volumes", url.Values{"all_tenants": {"1"}}, id, func(b volumeBody) error {
 		if err := b.check(""); err != nil {
 			return err
+		}
+		if b.ProjectID == "" {
+			return errNobodys
 		}
 		return fn(b.volume())
 	})

@@ -201,3 +201,14 @@ func TestANovaThatIsAwayOrRefusesIsNoEmptyCloud(t *testing.T) {
 	g.answer("GET /compute", 403, `{"forbidden":{"code":403,"message":"Policy doesn't allow all_tenants"}}`)
 	wantCode(t, inventory.EachServer(t.Context(), time.Time{}, nothing), stowage.Forbidden)
 }
+
+func TestWhatIsNobodysIsNotShownToEverybody(t *testing.T) {
+	n, g, inventory := newNova(t)
+	n.server("s", "ACTIVE", "2026-11-20T00:00:00Z")
+	delete(n.servers[0], "tenant_id")
+	err := inventory.EachServer(t.Context(), time.Time{}, func(cloud.Server) error { t.Error("a server"); return nil })
+	wantCode(t, err, stowage.Forbidden)
+	g.answer("GET /volume", 200, `{"volumes":[{"id":"v1","status":"available","size":1}]}`)
+	err = inventory.EachVolume(t.Context(), func(cloud.Volume) error { t.Error("a volume"); return nil })
+	wantCode(t, err, stowage.Forbidden)
+}
