@@ -21,19 +21,20 @@ const (
 func main() {
 	size := flag.Int64("gib", 1, "size of the volume")
 	rounds := flag.Int("rounds", 3, "how often each is measured; the median counts")
+	quick := flag.Bool("quick", false, "measure Stowage alone")
 	flag.Parse()
-	if err := measure(context.Background(), *size*gib, *rounds); err != nil {
+	if err := measure(context.Background(), *size*gib, *rounds, *quick); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
 }
 
-func measure(ctx context.Context, size int64, rounds int) error {
+func measure(ctx context.Context, size int64, rounds int, quick bool) error {
 	r, err := newRig(ctx, size)
 	if err != nil {
 		return err
 	}
-	t := &table{gib: float64(size) / float64(gib), rounds: rounds}
+	t := &table{gib: float64(size) / float64(gib), rounds: rounds, quick: quick}
 	fmt.Printf("| what | wall s | MiB/s | CPU s | CPU s / GiB | read MiB | stored MiB |\n|---|---|---|---|---|---|---|\n")
 	for _, kind := range []string{"thin", "thick"} {
 		if err := r.measure(ctx, t, kind); err != nil {
@@ -53,6 +54,7 @@ type cost struct {
 type table struct {
 	gib    float64
 	rounds int
+	quick  bool
 }
 
 // row measures something as often as is asked for and prints the medians. prepare,

@@ -27,7 +27,23 @@ func (f VolumesFixture) bases(t *testing.T) (drivers.Bases, stowage.VolumeLocati
 		_ = f.Volumes.RemoveSnapshot(context.Background(), snap)
 	})
 	f.write(t, vol, noise(2, 5*mib), 2*mib)
+	if f.KeepsNone {
+		f.keepsNone(t, keeper, snap)
+	}
 	return keeper, vol, snap
+}
+
+// keepsNone: it says so, and the snapshot is as it was.
+func (f VolumesFixture) keepsNone(t *testing.T, keeper drivers.Bases, snap stowage.Snapshot) {
+	t.Helper()
+	_, err := keeper.KeepSnapshot(t.Context(), snap, keptName)
+	wantCode(t, "KeepSnapshot", err, stowage.NotFound)
+	must(t, keeper.CheckSnapshot(t.Context(), snap))
+	must(t, keeper.RemoveSnapshot(t.Context(), snap))
+	if source, can := f.open(t, f.snapshot(t, snap.Volume, "suite-next")).(drivers.ChangeSource); can {
+		t.Errorf("what changed is told by %T, and there is no base to tell it from", source)
+	}
+	t.Skip("no snapshot of these volumes may stay")
 }
 
 func keptIsTheSame(t *testing.T, f VolumesFixture) {

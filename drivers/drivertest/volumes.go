@@ -46,6 +46,8 @@ type VolumesFixture struct {
 	Full bool
 	// NeverEmpty: the backend cannot tell that a volume was never written.
 	NeverEmpty bool
+	// KeepsNone: no snapshot of these volumes may stay, though of others it may.
+	KeepsNone bool
 	// Left tells, past the driver, whether anything is left of a volume that
 	// DeleteVolume deleted. Nil: not looked at.
 	Left func(t *testing.T, vol stowage.VolumeLocation) bool

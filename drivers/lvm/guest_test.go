@@ -142,7 +142,7 @@ func TestGuestSuiteClassic(t *testing.T) {
 	drivertest.Volumes(t, func(t *testing.T) drivertest.VolumesFixture {
 		v := driver(t)
 		return drivertest.VolumesFixture{
-			Volumes: v, SizeUnit: 4 * mib, Full: true, NeverEmpty: true,
+			Volumes: v, SizeUnit: 4 * mib, Full: true, NeverEmpty: true, KeepsNone: true,
 			NewVolume: func(t *testing.T, bytes int64) stowage.VolumeLocation {
 				return classic(t, v, "volume-"+uuid.NewString(), bytes)
 			},
