@@ -32,6 +32,9 @@ func scanEntity(row rower) (stowage.Entity, error) {
 type EntityFilter struct {
 	IDs     []string
 	Present *bool
+	// Hosts lets the free text find the compute hosts, too, which are the
+	// operator's business.
+	Hosts bool
 }
 
 var entityOrders = map[string]string{"name": "name", "present": "present", "id": "id"}
@@ -49,7 +52,8 @@ func (f EntityFilter) where(scope Scope, p Page) where {
 	}
 	if p.Filter != "" {
 		part := like(p.Filter)
-		w.and("(name LIKE ? ESCAPE '!' OR id = ? OR words LIKE ? ESCAPE '!')", part, asciiOr(p.Filter), part)
+		w.and("(name LIKE ? ESCAPE '!' OR id = ? OR words LIKE ? ESCAPE '!' OR (1 = ? AND host LIKE ? ESCAPE '!'))",
+			part, asciiOr(p.Filter), part, f.Hosts, part)
 	}
 	if p.Name != "" {
 		w.and("name LIKE ? ESCAPE '!'", like(p.Name))

@@ -62,12 +62,12 @@ func writeEntity(ctx context.Context, tx *sql.Tx, look int64, e stowage.Entity, 
 		return fmt.Errorf("write entity %s: %w", e.ID, err)
 	}
 	if at >= 0 {
-		_, err = tx.ExecContext(ctx, `UPDATE entities SET kind = ?, project_id = ?, name = ?, words = ?, present = ?, listed = ?, server_id = ?,
+		_, err = tx.ExecContext(ctx, `UPDATE entities SET kind = ?, project_id = ?, name = ?, words = ?, host = ?, present = ?, listed = ?, server_id = ?,
 			attributes = ?, updated_at = ? WHERE id = ?`,
-			e.Kind, e.ProjectID, e.Name, words(e), e.Present, e.Listed, e.ServerID, string(attributes), micros(now), e.ID)
+			e.Kind, e.ProjectID, e.Name, words(e), clip(e.Is.Host, 255), e.Present, e.Listed, e.ServerID, string(attributes), micros(now), e.ID)
 	} else {
-		_, err = tx.ExecContext(ctx, `INSERT INTO entities (`+entityColumns+`, seen, words) VALUES (?,?,?,?,?,?,?,?,?,?,?)`,
-			e.ID, e.Kind, e.ProjectID, e.Name, e.Present, e.Listed, e.ServerID, string(attributes), micros(now), look, words(e))
+		_, err = tx.ExecContext(ctx, `INSERT INTO entities (`+entityColumns+`, seen, words, host) VALUES (?,?,?,?,?,?,?,?,?,?,?,?)`,
+			e.ID, e.Kind, e.ProjectID, e.Name, e.Present, e.Listed, e.ServerID, string(attributes), micros(now), look, words(e), clip(e.Is.Host, 255))
 	}
 	if err != nil {
 		return fmt.Errorf("write entity %s: %w", e.ID, err)
@@ -77,7 +77,7 @@ func writeEntity(ctx context.Context, tx *sql.Tx, look int64, e stowage.Entity, 
 
 // words are what an entity is found by besides its name and its id.
 func words(e stowage.Entity) string {
-	return clip(strings.Join(append([]string{e.Is.Host, e.Is.Zone, e.Is.Flavor, e.Is.Type}, e.Is.Tags...), "\n"), 1024)
+	return clip(strings.Join(append([]string{e.Is.Zone, e.Is.Flavor, e.Is.Type}, e.Is.Tags...), "\n"), 1024)
 }
 
 // Unseen notes that what a look at all of a kind did not find is gone. Volumes

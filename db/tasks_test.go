@@ -244,9 +244,9 @@ func fillJobs(t testing.TB, d *DB, n int) {
 
 func fillEntities(t testing.TB, d *DB, n int) {
 	t.Helper()
-	bulk(t, d, n, `INSERT INTO entities (id, kind, project_id, name, words, present, listed, attributes, seen, updated_at) VALUES `,
+	bulk(t, d, n, `INSERT INTO entities (id, kind, project_id, name, words, host, present, listed, attributes, seen, updated_at) VALUES `,
 		func(i int) []any {
-			return []any{fmt.Sprint("v", i), stowage.EntityServer, fmt.Sprint("p", i%10), fmt.Sprintf("web-%d", i*7919%n), "nova", 1, 1, `{"zone":"nova"}`, 1, 1}
+			return []any{fmt.Sprint("v", i), stowage.EntityServer, fmt.Sprint("p", i%10), fmt.Sprintf("web-%d", i*7919%n), "nova", "c", 1, 1, `{"zone":"nova"}`, 1, 1}
 		})
 }
 

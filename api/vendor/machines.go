@@ -104,7 +104,9 @@ func (a *API) machines(w http.ResponseWriter, r request) error {
 	if err != nil {
 		return err
 	}
-	found, total, err := a.Service.Entities(r.Context(), r.scope, entityFilter(q), p)
+	f := entityFilter(q)
+	f.Hosts = r.integration
+	found, total, err := a.Service.Entities(r.Context(), r.scope, f, p)
 	if err != nil {
 		return err
 	}

@@ -52,6 +52,7 @@ CREATE TABLE IF NOT EXISTS entities (
     project_id VARCHAR(64)  CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
     name       VARCHAR(255) NOT NULL,
     words      VARCHAR(1024) NOT NULL,
+    host       VARCHAR(255) NOT NULL,
     present    TINYINT      NOT NULL,
     listed     TINYINT      NOT NULL,
     server_id  VARCHAR(64)  CHARACTER SET ascii COLLATE ascii_bin NOT NULL DEFAULT '',

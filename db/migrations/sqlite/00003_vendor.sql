@@ -35,6 +35,7 @@ CREATE TABLE IF NOT EXISTS entities (
     project_id TEXT NOT NULL,
     name TEXT NOT NULL COLLATE NOCASE,
     words TEXT NOT NULL,
+    host TEXT NOT NULL,
     present INTEGER NOT NULL,
     listed INTEGER NOT NULL,
     server_id TEXT NOT NULL DEFAULT '',
