@@ -163,7 +163,9 @@ func dropQueues(t testing.TB, host string) {
 	t.Helper()
 	for name := range strings.Lines(must(t)(run.rabbit("list_queues", "--no-table-headers", "name"))) {
 		if name = strings.TrimSpace(name); strings.HasPrefix(name, "cinder-volume."+host+"@") {
-			must(t)(run.rabbit("delete_queue", name))
+			if _, err := run.rabbit("delete_queue", name); err != nil {
+				t.Logf("queue %s, which may have gone by itself: %v", name, err)
+			}
 		}
 	}
 }
