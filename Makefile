@@ -50,7 +50,7 @@ stack-down: ## Stop the real stack (its data stays; $(STACK)/down --purge remove
 	$(STACK)/down
 
 bench: ## Measure the engine on the real stack, beside other programs
-	bench/run -ext4
+	bench/run
 
 bench-lvm: ## Measure backups of LVM volumes, beside other ways to read them
 	bench/lvm/run

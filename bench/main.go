@@ -4,8 +4,8 @@
 // other programs that do the like and beside the raw limit, all in one run on
 // one machine. It prints one table; doc/performance.md tells how to read it.
 //
-//	bench [-rounds N] [-ext4]   run in the environment of a stack
-//	bench work                  one order, from standard input
+//	bench [-rounds N] [-only WHAT]   run in the environment of a stack
+//	bench work                       one order, from standard input
 package main
 
 import (
@@ -29,7 +29,7 @@ import (
 
 func main() {
 	rounds := flag.Int("rounds", 3, "how often each is measured; the median counts")
-	fs := flag.Bool("ext4", false, "measure on the file system image as well")
+	only := flag.String("only", "mixed,ext4,memory", "what to measure, with commas")
 	profile := flag.String("profile", "", "where to write the profile of a full backup")
 	quick := flag.Bool("quick", false, "measure full backups only")
 	peer := flag.String("cinder", "", "measure cinder-backup only, which compresses with this")
@@ -40,7 +40,7 @@ func main() {
 	if flag.Arg(0) == "work" {
 		err = child(ctx)
 	} else {
-		err = bench(ctx, &table{rounds: *rounds, quick: *quick, profile: *profile, cinderOnly: *peer}, *fs)
+		err = bench(ctx, &table{rounds: *rounds, quick: *quick, profile: *profile, cinderOnly: *peer}, strings.Split(*only, ","))
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
@@ -60,7 +60,7 @@ type table struct {
 	images         []string
 }
 
-func bench(ctx context.Context, t *table, fs bool) (err error) {
+func bench(ctx context.Context, t *table, only []string) (err error) {
 	token, account, err := login(ctx)
 	if err != nil {
 		return err
@@ -96,10 +96,12 @@ func bench(ctx context.Context, t *table, fs bool) (err error) {
 	if t.cinderOnly != "" {
 		return t.cinder(ctx, "mixed", t.cinderOnly, raw, 4)
 	}
-	if err := t.measure(ctx, "mixed", raw, 4); err != nil {
-		return err
+	if slices.Contains(only, "mixed") {
+		if err := t.measure(ctx, "mixed", raw, 4); err != nil {
+			return err
+		}
 	}
-	if fs {
+	if slices.Contains(only, "ext4") {
 		raw := filepath.Join(t.dir, "ext4")
 		if err := ext4(ctx, raw); err != nil {
 			return err
@@ -108,7 +110,7 @@ func bench(ctx context.Context, t *table, fs bool) (err error) {
 			return err
 		}
 	}
-	if t.quick {
+	if t.quick || !slices.Contains(only, "memory") {
 		return nil
 	}
 	return t.memory(ctx)
