@@ -128,7 +128,7 @@ type JobParams struct {
 	Touched bool `json:"touched,omitempty"`
 	// A backup that is to look at everything, whatever was stored before.
 	Full bool `json:"full,omitempty"`
-	// A verification that reads every byte.
+	// A verification that reads every byte that a restore reads.
 	Deep bool `json:"deep,omitempty"`
 	// The prefix of the objects of the attempt under way.
 	Prefix string `json:"prefix,omitempty"`

@@ -265,7 +265,7 @@ func (c *Catalog) digest(ctx context.Context, name string) (string, int64, error
 	return hex.EncodeToString(h.Sum(nil)), info.Bytes, nil
 }
 
-// Verify looks whether a backup can be restored; deep reads every byte of it.
+// Verify looks whether a backup can be restored; deep reads every byte that a restore reads.
 // Any state but Sound comes with the reason. An error says that the context is
 // over. progress may be nil.
 func (c *Catalog) Verify(ctx context.Context, e *Entry, deep bool, progress *engine.Progress) ([]engine.Damage, error) {

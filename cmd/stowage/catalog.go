@@ -37,7 +37,8 @@ func scanCommand() *cobra.Command {
 		Use: "scan", Short: "List, and verify, the backups in a container", Args: cobra.NoArgs,
 		Long: `Lists every backup whose root is in the container, a volume's in the order of
 their snapshots. With --verify, each is verified besides: quick looks at every
-object, deep reads every byte. It ends with an error if anything is wrong.
+object, deep reads all that a restore reads. It ends with an error if anything
+is wrong.
 
 With --format cinder-backup it lists the backups that Cinder's own service made.`,
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {

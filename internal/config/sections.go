@@ -32,7 +32,7 @@ type Default struct {
 	MaxAttempts     int           `name:"max_attempts" default:"3" min:"1" help:"How often a job is begun before it fails for good."`
 	KeepBases       bool          `name:"keep_base_snapshots" default:"true" help:"Keep the snapshot of a volume's latest backup where the backend can tell what changed since, so that the next backup reads only that. Users can delete such volumes all the same."`
 	VerifyInterval  time.Duration `name:"verify_interval" default:"604800" min:"0" help:"Seconds after which a backup is verified again: whether all its objects are there, as they were stored. 0: never by itself."`
-	VerifyDeep      bool          `name:"verify_deep" default:"false" help:"Verify by reading every byte of it."`
+	VerifyDeep      bool          `name:"verify_deep" default:"false" help:"Verify by reading all that a restore reads."`
 }
 
 // Engine is [engine].
