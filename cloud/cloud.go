@@ -1,5 +1,6 @@
-// Package cloud talks to the services beside us: Cinder for volumes and Swift
-// for the tenant's containers. The real ones are reached through gophercloud
+// Package cloud talks to the services beside us: Cinder for volumes, Swift for
+// the tenant's containers, and Nova, Neutron and Keystone for the inventory of
+// what there is to protect. The real ones are reached through gophercloud
 // (package cloud/openstack); cloud/embedded stands in for them in standalone
 // mode and in tests, and passes the same suite (cloud/cloudtest).
 //
