@@ -129,6 +129,8 @@ type Protected struct {
 	stowage.Entity
 	Project            string          // its name; empty: nobody knows
 	Latest, LatestFull *stowage.Backup // nil: none
+	Policy             Entity          // empty: none
+	UpToDate           *bool           // nil: no schedule says when there should be a backup
 }
 
 // Entities lists the scope's protected entities by name, and how many there are.
@@ -170,9 +172,19 @@ func (s *Service) protected(ctx context.Context, scope db.Scope, list []stowage.
 	if err != nil {
 		return nil, err
 	}
+	policies, due, err := s.policiesOf(ctx, list)
+	if err != nil {
+		return nil, err
+	}
 	out := make([]Protected, len(list))
 	for i, e := range list {
-		out[i] = Protected{Entity: e, Project: owners[e.ProjectID]}
+		p := policies[e.ID]
+		out[i] = Protected{Entity: e, Project: owners[e.ProjectID], Policy: Entity{p[0], p[1]}}
+		if since, scheduled := due[p[0]]; scheduled {
+			b, some := latest[e.ID]
+			fresh := some && !b.SnapshotAt.Before(since)
+			out[i].UpToDate = &fresh
+		}
 		if b, ok := latest[e.ID]; ok {
 			out[i].Latest = &b
 		}

@@ -53,6 +53,7 @@ func routes() []route {
 		lists("/virtual-machines", (*API).machines),
 		lists("/virtual-machines/detailed", (*API).machines),
 		get("/virtual-machines/{guid}", (*API).machine),
+		does(http.MethodPut, "/virtual-machines/{guid}/settings", auth.RuleVendorPolicies, (*API).machineSettings),
 		does(http.MethodDelete, "/virtual-machines/all-non-present", auth.RuleVendorDelete, (*API).forgetGone),
 		alwaysNone(http.MethodPost, "/virtual-machines/incremental-not-possible", "an increment needs no schedule: where there is no base, a full backup is made"),
 		lists("/virtual-machine-disks", (*API).disks),
@@ -97,6 +98,25 @@ func routes() []route {
 		lists("/workflow-executions", (*API).executions),
 		does(http.MethodDelete, "/workflow-executions/{guid}", auth.RuleVendorTasks, (*API).hideTask),
 
+		lists("/schedules", (*API).schedules),
+		does(http.MethodPost, "/schedules", auth.RuleVendorPolicies, (*API).createSchedule),
+		get("/schedules/{guid}", (*API).schedule),
+		does(http.MethodPut, "/schedules/{guid}", auth.RuleVendorPolicies, (*API).updateSchedule),
+		does(http.MethodDelete, "/schedules/{guid}", auth.RuleVendorPolicies, (*API).deleteSchedule),
+
+		lists("/policies/vm-backup", (*API).policies),
+		does(http.MethodPost, "/policies/vm-backup", auth.RuleVendorPolicies, (*API).createPolicy),
+		does(http.MethodPost, "/policies/vm-backup/list-by-entities", auth.RuleVendorGet, (*API).policiesOf),
+		does(http.MethodPost, "/policies/vm-backup/auto-assignment-preview", auth.RuleVendorGet, (*API).previewAssign),
+		does(http.MethodPost, "/policies/vm-backup/{guid}/auto-assignment-preview", auth.RuleVendorGet, (*API).previewAssign),
+		get("/policies/vm-backup/{guid}", (*API).policy),
+		does(http.MethodPut, "/policies/vm-backup/{guid}", auth.RuleVendorPolicies, (*API).updatePolicy),
+		does(http.MethodDelete, "/policies/vm-backup/{guid}", auth.RuleVendorPolicies, (*API).deletePolicy),
+		lists("/rules/vm-backup", (*API).rules),
+		does(http.MethodPost, "/rules/vm-backup", auth.RuleVendorPolicies, (*API).createRule),
+		get("/rules/vm-backup/{guid}", (*API).oneRule),
+		does(http.MethodPut, "/rules/vm-backup/{guid}", auth.RuleVendorPolicies, (*API).updateRule),
+		does(http.MethodDelete, "/rules/vm-backup/{guid}", auth.RuleVendorPolicies, (*API).deleteRule),
 		nothing("/policies/vm-snapshot", "OpenStack volumes are backed up, not kept as snapshots"),
 	}
 }
