@@ -128,7 +128,9 @@ func assign(ctx context.Context, tx *sql.Tx, policy string, entities []string, a
 			return fmt.Errorf("take entities out of their policies: %w", err)
 		}
 		for _, e := range part {
-			if _, err := tx.ExecContext(ctx, `INSERT INTO policy_entities (entity_id, policy_id, automatic) VALUES (?,?,?)`, e, policy, automatic); err != nil {
+			if _, err := tx.ExecContext(ctx, `INSERT INTO policy_entities (entity_id, policy_id, automatic) VALUES (?,?,?)`, e, policy, automatic); duplicate(err) {
+				return stowage.Errorf(stowage.Conflict, "Entity %.64s was assigned by somebody else just now.", e)
+			} else if err != nil {
 				return fmt.Errorf("assign entity %s: %w", e, err)
 			}
 		}

@@ -138,6 +138,7 @@ func (m *Manager) Run(ctx context.Context) error {
 	loops.Go(func() { m.every(ctx, m.SweepInterval, func() { m.rescue(ctx) }) })
 	loops.Go(func() { m.every(ctx, m.SweepInterval, func() { m.clearUp(ctx) }) })
 	loops.Go(func() { m.every(ctx, m.SweepInterval, func() { m.removeGarbage(ctx) }) })
+	loops.Go(func() { m.every(ctx, m.SweepInterval, func() { m.keepSchedules(ctx) }) })
 	loops.Go(func() { m.dispatch(ctx, hard, &jobs) })
 	loops.Wait()
 

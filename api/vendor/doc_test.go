@@ -30,8 +30,6 @@ var notYet = []struct{ method, path, why string }{
 	{"GET", "/openstack/restore-settings", "servers"},
 	{"GET", "/hypervisors", "servers"},
 	{"GET", "/file-systems", "file-level restore"},
-	{"POST", "/retention/mark-backups", "retention"},
-	{"POST", "/retention/mark-backups/preview", "retention"},
 	{"POST", "/tasks/restore-and-import", "servers"},
 	{"POST", "/tasks/restore-and-mount", "file-level restore"},
 	{"POST", "/tasks/mount", "file-level restore"},

@@ -79,6 +79,8 @@ func routes() []route {
 		does(http.MethodPut, "/backups/{guid}/warnings-acknowledged", auth.RuleVendorUpdate, (*API).acknowledge),
 		lists("/backup-locations", (*API).locations),
 		lists("/backup-locations/for-restore", (*API).restorable),
+		does(http.MethodPost, "/retention/mark-backups", auth.RuleVendorPolicies, (*API).markBackups),
+		does(http.MethodPost, "/retention/mark-backups/preview", auth.RuleVendorGet, (*API).previewMarks),
 		lists("/backup-files", (*API).files),
 		lists("/backup-files/detailed", (*API).files),
 		lists("/backup-files/detailed/for-restore", (*API).files),
@@ -103,6 +105,8 @@ func routes() []route {
 		get("/schedules/{guid}", (*API).schedule),
 		does(http.MethodPut, "/schedules/{guid}", auth.RuleVendorPolicies, (*API).updateSchedule),
 		does(http.MethodDelete, "/schedules/{guid}", auth.RuleVendorPolicies, (*API).deleteSchedule),
+
+		lists("/schedules/{guid}/runs", (*API).runs),
 
 		lists("/policies/vm-backup", (*API).policies),
 		does(http.MethodPost, "/policies/vm-backup", auth.RuleVendorPolicies, (*API).createPolicy),

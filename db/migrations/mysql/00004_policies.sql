@@ -115,6 +115,7 @@ SET @change = IF((SELECT COUNT(*) FROM information_schema.columns WHERE table_sc
         ADD COLUMN retention_mark VARCHAR(16) CHARACTER SET ascii COLLATE ascii_bin NOT NULL DEFAULT '''',
         ADD COLUMN retain_until BIGINT NOT NULL DEFAULT 0,
         ADD KEY backups_policy (policy_id, volume_id, id),
+        ADD KEY backups_policy_bytes (policy_id, status, stored_bytes),
         ADD KEY backups_marks (retention_mark, policy_id, id)',
     'DO 0');
 PREPARE change_backups FROM @change;
@@ -122,7 +123,7 @@ EXECUTE change_backups;
 DEALLOCATE PREPARE change_backups;
 
 -- +goose Down
-ALTER TABLE backups DROP KEY backups_marks, DROP KEY backups_policy, DROP COLUMN retain_until, DROP COLUMN retention_mark,
+ALTER TABLE backups DROP KEY backups_marks, DROP KEY backups_policy_bytes, DROP KEY backups_policy, DROP COLUMN retain_until, DROP COLUMN retention_mark,
     DROP COLUMN rule_id, DROP COLUMN policy_id, DROP COLUMN schedule_id;
 ALTER TABLE jobs DROP KEY jobs_policy, DROP KEY jobs_schedule, DROP COLUMN rule_id, DROP COLUMN policy_id, DROP COLUMN schedule_id;
 DROP TABLE IF EXISTS run_entries;

@@ -100,10 +100,12 @@ ALTER TABLE backups ADD COLUMN rule_id TEXT NOT NULL DEFAULT '';
 ALTER TABLE backups ADD COLUMN retention_mark TEXT NOT NULL DEFAULT '';
 ALTER TABLE backups ADD COLUMN retain_until INTEGER NOT NULL DEFAULT 0;
 CREATE INDEX IF NOT EXISTS backups_policy ON backups (policy_id, volume_id, id);
+CREATE INDEX IF NOT EXISTS backups_policy_bytes ON backups (policy_id, status, stored_bytes);
 CREATE INDEX IF NOT EXISTS backups_marks ON backups (retention_mark, policy_id, id);
 
 -- +goose Down
 DROP INDEX IF EXISTS backups_marks;
+DROP INDEX IF EXISTS backups_policy_bytes;
 DROP INDEX IF EXISTS backups_policy;
 ALTER TABLE backups DROP COLUMN retain_until;
 ALTER TABLE backups DROP COLUMN retention_mark;
