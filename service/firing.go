@@ -163,17 +163,18 @@ func (s *Service) follow(ctx context.Context, r stowage.Run) error {
 // begin asks for the backup of one entity, and gives what became of that. What may
 // work later waits, as long as the window is open.
 func (s *Service) begin(ctx context.Context, r stowage.Run, e stowage.Entry) stowage.Entry {
-	req, skip, err := s.scheduled(ctx, r, e)
-	if err == nil && skip == "" {
-		_, err = s.BackupVolume(ctx, cloud.User{}, req)
-	}
-	if err != nil {
-		// Somebody may have asked before us, and it may have got further than we saw.
-		j, known := s.DB.Job(ctx, e.JobID)
-		if known == nil && !j.State.Ended() {
-			err = nil
-		} else if known == nil {
-			err = stowage.Wrap(stowage.Invalid, err, "%s", orReason(j.Error, stowage.MessageOf(err)))
+	var skip string
+	asked, err := s.asked(ctx, e.JobID)
+	if err == nil && !asked {
+		var req BackupRequest
+		if req, skip, err = s.scheduled(ctx, r, e); err == nil && skip == "" {
+			_, err = s.BackupVolume(ctx, cloud.User{}, req)
+		}
+		if err != nil {
+			// Another may have asked beside us, or we got further than we saw.
+			if asked, fate := s.asked(ctx, e.JobID); asked || fate != nil {
+				err = fate
+			}
 		}
 	}
 	switch code := stowage.CodeOf(err); {
@@ -191,6 +192,21 @@ func (s *Service) begin(ctx context.Context, r stowage.Run, e stowage.Entry) sto
 			"state", e.State, "reason", e.Reason, "error", err)
 	}
 	return e
+}
+
+// asked reports whether there is the job of an entity's backup. A job that was
+// given up before anybody could do it is an error: it will not come back.
+func (s *Service) asked(ctx context.Context, id string) (bool, error) {
+	j, err := s.DB.Job(ctx, id)
+	switch {
+	case stowage.CodeOf(err) == stowage.NotFound:
+		return false, nil
+	case err != nil:
+		return false, err
+	case j.State == stowage.JobFailed && j.Attempt == 0:
+		return false, stowage.Errorf(stowage.Invalid, "%s", orReason(j.Error, "It could not be begun."))
+	}
+	return true, nil
 }
 
 // lastCall is when nothing of a run is begun any more.

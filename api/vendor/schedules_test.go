@@ -205,7 +205,7 @@ func TestARunThatNobodyBeginsIsMissedAndWithinItsWindowCaughtUp(t *testing.T) {
 	h.Clock.Step(due.Add(30 * time.Minute).Sub(h.Clock.Now()))
 	h.Start(h.Manager("m1"))
 	h.Until("it is caught up", func() bool {
-		h.Clock.Step(5 * time.Second) // whoever looks before the manager is heard of tries again in a minute
+		h.Clock.Step(200 * time.Millisecond) // whoever looks before the manager is heard of tries again in a minute
 		list := rows(t, send(h, http.MethodGet, "/schedules/"+s+"/runs", "", demo))
 		return len(list) == 2 && at(list[0], "state.name") == "FINISHED" && entries(list[0]) == "10 BEGUN"
 	})
@@ -371,8 +371,14 @@ func TestAScheduledBackupIsTriedAgainAndNeverTwice(t *testing.T) {
 		t.Errorf("the run has %s", got)
 	}
 	h.Cinder.Before("Reserve", nil)
-	// Everybody looks again and again: nothing more comes of it.
+	// Everybody looks again and again, and whoever asked died before he wrote that
+	// down: nothing more comes of it.
 	for range 3 {
+		for _, q := range []string{`UPDATE run_entries SET state = 'waiting', tried_at = 0`, `UPDATE schedule_runs SET state = 'running'`} {
+			if err := h.Exec(q); err != nil {
+				t.Fatal(err)
+			}
+		}
 		if err := h.Verbs.FireDue(t.Context()); err != nil {
 			t.Fatal(err)
 		}
@@ -380,7 +386,40 @@ func TestAScheduledBackupIsTriedAgainAndNeverTwice(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if got := rows(t, send(h, http.MethodGet, "/backups?status=SUCCESS", "", demo)); len(got) != 2 {
+	if got := rows(t, send(h, http.MethodGet, "/backups", "", demo)); len(got) != 2 {
 		t.Errorf("%d backups", len(got))
+	}
+	if got := entries(ran(h, s, 1)); got != "10 BEGUN; 11 FAILED Cinder is away.; 12 BEGUN" {
+		t.Errorf("the run has %s", got)
+	}
+}
+
+// A neighbour that is away when a run begins is asked again until its window ends.
+func TestARunWaitsForNeighbours(t *testing.T) {
+	h := clouded(t)
+	s, due := soon(h, "S", "FULL", "")
+	policyOf(h, "P", `["10"]`, s, "")
+	away := fmt.Errorf("no route to host")
+	h.Containers.Before("Serve", func(string) error { return stowage.Wrap(stowage.Unavailable, away, "Swift is away.") })
+	until(h, due)
+	waits := func(runs int) func() bool {
+		return func() bool {
+			list := rows(t, send(h, http.MethodGet, "/schedules/"+s+"/runs", "", demo))
+			return len(list) == runs && at(list[0], "state.name") == "RUNNING" && entries(list[0]) == "10 WAITING Swift is away."
+		}
+	}
+	h.Until("it waits", waits(1))
+	h.Containers.Before("Serve", nil)
+	h.Until("it has begun", func() bool {
+		h.Clock.Step(200 * time.Millisecond) // so slowly that the manager never seems dead
+		return entries(rows(t, send(h, http.MethodGet, "/schedules/"+s+"/runs", "", demo))[0]) == "10 BEGUN"
+	})
+	ran(h, s, 1)
+	h.Containers.Before("Serve", func(string) error { return stowage.Wrap(stowage.Unavailable, away, "Swift is away.") })
+	until(h, due.Add(24*time.Hour))
+	h.Until("it waits again", waits(2))
+	h.Clock.Step(time.Hour)
+	if got := entries(ran(h, s, 2)); !strings.HasPrefix(got, "10 FAILED ") {
+		t.Errorf("the run has %s", got)
 	}
 }
