@@ -376,6 +376,21 @@ func (d *DB) RemoveGone(ctx context.Context, policies []string) (n int64, err er
 	return n, nil
 }
 
+// RemoveForeign takes entities out of policies of projects that they are not of any
+// more: a volume can be given to another. It tells how many there were.
+func (d *DB) RemoveForeign(ctx context.Context) (n int64, err error) {
+	err = d.inTx(ctx, func(tx *sql.Tx) error {
+		res, err := tx.ExecContext(ctx, `DELETE FROM policy_entities WHERE EXISTS (SELECT 1 FROM policies p, entities e WHERE p.id = policy_entities.policy_id
+			AND e.id = policy_entities.entity_id AND p.project_id <> '' AND e.project_id <> '' AND e.project_id <> p.project_id)`)
+		if err != nil {
+			return fmt.Errorf("take entities of other projects out of policies: %w", err)
+		}
+		n, err = res.RowsAffected()
+		return err
+	})
+	return n, err
+}
+
 // EachPolicy gives policies behind an id, in the order of their ids.
 func (d *DB) EachPolicy(ctx context.Context, after string, limit int) ([]stowage.Policy, error) {
 	return query(ctx, d, "list policies", scanPolicy, `SELECT `+policyColumns+` FROM policies WHERE id > ? ORDER BY id LIMIT ?`, after, limit)

@@ -176,7 +176,7 @@ func (s *Service) assignTo(ctx context.Context, p stowage.Policy) error {
 }
 
 // AutoAssign brings entities to the policies that want them, and takes those out
-// that are gone where a policy wants no such. It is done after each look at the
+// that went to another project, or that are gone where a policy wants no such. It is done after each look at the
 // cloud; to do it twice changes nothing.
 func (s *Service) AutoAssign(ctx context.Context) error {
 	policies, err := s.DB.AssigningPolicies(ctx)
@@ -187,6 +187,11 @@ func (s *Service) AutoAssign(ctx context.Context) error {
 		if err := s.assignTo(ctx, p); err != nil {
 			return err
 		}
+	}
+	if n, err := s.DB.RemoveForeign(ctx); err != nil {
+		return err
+	} else if n > 0 {
+		s.Log.InfoContext(ctx, "entities of other projects taken out of policies", "entities", n)
 	}
 	const atOnce = 500
 	for after := ""; ; {

@@ -249,6 +249,8 @@ func (s *Service) scheduled(ctx context.Context, r stowage.Run, e stowage.Entry)
 	}
 	owner := orReason(entity.ProjectID, p.ProjectID)
 	switch {
+	case mayProtect(p, entity) != nil: // it was transferred, and the next look at the cloud takes it out
+		return req, "It is of another project than the policy.", nil
 	case entity.Kind == stowage.EntityServer:
 		return req, "Servers cannot be backed up as one yet: assign their volumes.", nil
 	case !entity.Present:

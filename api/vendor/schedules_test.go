@@ -394,6 +394,28 @@ func TestAScheduledBackupIsTriedAgainAndNeverTwice(t *testing.T) {
 	}
 }
 
+// A volume can be given to another project: it takes no policy with it.
+func TestAVolumeThatWasGivenAwayIsBackedUpByNobodysOldPolicy(t *testing.T) {
+	h := clouded(t)
+	s, due := soon(h, "S", "FULL", "")
+	policyOf(h, "P", `["10"]`, s, "")
+	if err := h.Exec(`UPDATE entities SET project_id = 'alt' WHERE id = '10'`); err != nil {
+		t.Fatal(err)
+	}
+	until(h, due)
+	if got := entries(ran(h, s, 1)); got != "10 SKIPPED It is of another project than the policy." {
+		t.Errorf("the run has %s", got)
+	}
+	h.Nova.Change(func(v *cloud.Volume) { v.ProjectID = "alt" })
+	look(h)
+	if v := good(h, http.MethodGet, "/virtual-machines/10", "", token("x:alt")); v["vmBackupPolicy"] != nil {
+		t.Errorf("it is still in it: %v", v)
+	}
+	if got := rows(t, send(h, http.MethodGet, "/backups", "", portal)); len(got) != 0 {
+		t.Errorf("there are %v", got)
+	}
+}
+
 // A neighbour that is away when a run begins is asked again until its window ends.
 func TestARunWaitsForNeighbours(t *testing.T) {
 	h := clouded(t)
