@@ -21,9 +21,8 @@ func kept(h *harness.Harness) (out []map[string]any) {
 func cleaned(h *harness.Harness, n int) {
 	h.T.Helper()
 	h.Until(fmt.Sprintf("%d cleanups have ended", n), func() bool {
-		t := h.T.(*testing.T)
-		return len(rows(t, send(h, http.MethodGet, "/tasks?type=BACKUP_CLEANUP&state=FINISHED", "", demo))) == n &&
-			len(rows(t, send(h, http.MethodGet, "/tasks?type=DELETE&state=QUEUED&state=RUNNING", "", demo))) == 0
+		return len(polled(h, "/tasks?type=BACKUP_CLEANUP&state=FINISHED")) == n &&
+			len(polled(h, "/tasks?type=DELETE&state=QUEUED&state=RUNNING")) == 0
 	})
 }
 
@@ -56,7 +55,7 @@ func TestAfterEachRunThePolicyKeepsWhatItsRuleSays(t *testing.T) {
 	until(h, due.Add(4*24*time.Hour))
 	ran(h, s, 5)
 	h.Until("nothing is under way", func() bool {
-		return len(rows(t, send(h, http.MethodGet, "/tasks?state=QUEUED&state=RUNNING", "", demo))) == 0
+		return len(polled(h, "/tasks?state=QUEUED&state=RUNNING")) == 0
 	})
 	if got := kept(h); len(got) != 4 {
 		t.Errorf("%d are left, though it keeps all", len(got))
@@ -101,7 +100,7 @@ func TestMarksKeepAndRemove(t *testing.T) {
 		t.Errorf("the hint is %v of %v", hintOf(guids[0]), b)
 	}
 	one(t, mark("", `{"guid":"`+guids[1]+`","retentionHint":"TO_REMOVE"}`, demo))
-	h.Until("it is removed", func() bool { return len(kept(h)) == 2 })
+	h.Until("it is removed", func() bool { return len(polled(h, "/backups?status=SUCCESS")) == 2 })
 	cleaned(h, 1)
 	one(t, mark("", `[{"guid":"`+guids[0]+`","retentionHint":"STANDARD_RETENTION"}]`, demo))
 	if hintOf(guids[0]) != "STANDARD_RETENTION" || hintOf(guids[2]) != "STANDARD_RETENTION" {
