@@ -71,6 +71,10 @@ type Backup struct {
 	Damaged    string
 	VerifiedAt time.Time // when all its objects were last looked at, first when it was made
 
+	By          Origin        // empty: a user asked for it
+	Mark        RetentionMark // what somebody said of keeping it
+	RetainUntil time.Time     // how long MarkArchive holds; zero: for ever
+
 	SnapshotAt time.Time // when the snapshot was taken; zero before
 	CreatedAt  time.Time
 	UpdatedAt  time.Time

@@ -14,6 +14,7 @@ const (
 	JobVerify  JobKind = "verify" // looks at what is stored; the backup's status stays
 
 	JobInventory JobKind = "inventory" // looks at what the cloud holds; it is about no backup
+	JobCleanup   JobKind = "cleanup"   // deletes what a policy keeps no longer; it is about no one backup
 )
 
 // JobState is where a job is in its life.
@@ -106,6 +107,7 @@ type Job struct {
 	// Leftover is true while a snapshot of this job may be on the backend.
 	Leftover bool
 
+	By     Origin // empty: a user asked for it
 	Params JobParams
 	Error  string // why it failed, for the user
 

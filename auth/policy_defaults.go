@@ -15,14 +15,15 @@ const (
 	RuleRestore     = "volume_backup:restore"
 	RuleAllProjects = "volume_backup:all_projects"
 
-	RuleIntegration   = "integration_account"
-	RuleVendorGet     = "vendor_api:get"
-	RuleVendorUpdate  = "vendor_api:update"
-	RuleVendorTasks   = "vendor_api:tasks"
-	RuleVendorExport  = "vendor_api:export"
-	RuleVendorRestore = "vendor_api:restore"
-	RuleVendorDelete  = "vendor_api:delete"
-	RuleVendorSync    = "vendor_api:inventory_sync"
+	RuleIntegration    = "integration_account"
+	RuleVendorGet      = "vendor_api:get"
+	RuleVendorUpdate   = "vendor_api:update"
+	RuleVendorTasks    = "vendor_api:tasks"
+	RuleVendorExport   = "vendor_api:export"
+	RuleVendorRestore  = "vendor_api:restore"
+	RuleVendorDelete   = "vendor_api:delete"
+	RuleVendorSync     = "vendor_api:inventory_sync"
+	RuleVendorPolicies = "vendor_api:policies"
 )
 
 const hpBackups = "/v1.1/{tenant_id}/hp-volume-backups"
@@ -79,6 +80,11 @@ func vendorDefaults() []Rule {
 		{Name: RuleVendorRestore, Check: member, Description: "Restore volumes.", Operations: []Operation{{"POST", "/api/tasks/restore"}}},
 		{Name: RuleVendorDelete, Check: member, Description: "Delete the backups of a protected entity, and forget entities that are gone.",
 			Operations: []Operation{{"POST", "/api/tasks/delete"}, {"DELETE", "/api/virtual-machines/all-non-present"}}},
+		{Name: RuleVendorPolicies, Check: member, Description: "Make, change and delete policies, their rules and schedules, and say which entities they protect. What they do is done on the service's own rights.",
+			Operations: []Operation{{"POST", "/api/policies/vm-backup"}, {"PUT", "/api/policies/vm-backup/{guid}"}, {"DELETE", "/api/policies/vm-backup/{guid}"},
+				{"POST", "/api/rules/vm-backup"}, {"PUT", "/api/rules/vm-backup/{guid}"}, {"DELETE", "/api/rules/vm-backup/{guid}"},
+				{"POST", "/api/schedules"}, {"PUT", "/api/schedules/{guid}"}, {"DELETE", "/api/schedules/{guid}"},
+				{"PUT", "/api/virtual-machines/{guid}/settings"}, {"POST", "/api/retention/mark-backups"}}},
 		{Name: RuleVendorSync, Check: integration, Description: "Have the inventory looked at again now.",
 			Operations: []Operation{{"POST", "/api/tasks/inventory-sync"}}},
 	}

@@ -14,17 +14,18 @@ import (
 
 const backupColumns = `id, uuid, project_id, user_id, name, description, container, status, fail_reason,
 	volume, size_gib, volume_bytes, stored_bytes, object_count, incremental, manifest, manifest_digest,
-	damaged_reason, verified_at, snapshot_at, created_at, updated_at`
+	damaged_reason, verified_at, snapshot_at, created_at, updated_at, schedule_id, policy_id, rule_id, retention_mark, retain_until`
 
 func scanBackup(row rower) (stowage.Backup, error) {
 	var (
 		b      stowage.Backup
 		volume string
-		at     [4]int64
+		at     [5]int64
 	)
 	err := row.Scan(&b.ID, &b.UUID, &b.ProjectID, &b.UserID, &b.Name, &b.Description, &b.Container, &b.Status,
 		&b.FailReason, &volume, &b.SizeGiB, &b.VolumeBytes, &b.StoredBytes, &b.ObjectCount, &b.Incremental,
-		&b.Manifest, &b.ManifestDigest, &b.Damaged, &at[0], &at[1], &at[2], &at[3])
+		&b.Manifest, &b.ManifestDigest, &b.Damaged, &at[0], &at[1], &at[2], &at[3],
+		&b.By.ScheduleID, &b.By.PolicyID, &b.By.RuleID, &b.Mark, &at[4])
 	if err != nil {
 		return b, err
 	}
@@ -33,6 +34,7 @@ func scanBackup(row rower) (stowage.Backup, error) {
 	}
 	b.VerifiedAt, b.SnapshotAt = fromMicros(at[0]), fromMicros(at[1])
 	b.CreatedAt, b.UpdatedAt = fromMicros(at[2]), fromMicros(at[3])
+	b.RetainUntil = fromMicros(at[4])
 	return b, nil
 }
 
@@ -136,11 +138,12 @@ func insertBackup(ctx context.Context, tx *sql.Tx, b *stowage.Backup) error {
 	}
 	res, err := tx.ExecContext(ctx, `INSERT INTO backups (uuid, project_id, user_id, name, description, container, status,
 		fail_reason, volume_id, volume, size_gib, volume_bytes, stored_bytes, object_count, incremental, manifest,
-		manifest_digest, damaged_reason, verified_at, snapshot_at, created_at, updated_at)
-		VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)`,
+		manifest_digest, damaged_reason, verified_at, snapshot_at, created_at, updated_at, schedule_id, policy_id, rule_id,
+		retention_mark, retain_until) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)`,
 		b.UUID, b.ProjectID, b.UserID, b.Name, b.Description, b.Container, b.Status, clip(b.FailReason, 1024), b.Volume.ID,
 		string(volume), b.SizeGiB, b.VolumeBytes, b.StoredBytes, b.ObjectCount, b.Incremental, b.Manifest, b.ManifestDigest,
-		clip(b.Damaged, 1024), micros(b.VerifiedAt), micros(b.SnapshotAt), micros(b.CreatedAt), micros(b.UpdatedAt))
+		clip(b.Damaged, 1024), micros(b.VerifiedAt), micros(b.SnapshotAt), micros(b.CreatedAt), micros(b.UpdatedAt),
+		b.By.ScheduleID, b.By.PolicyID, b.By.RuleID, b.Mark, micros(b.RetainUntil))
 	if err != nil {
 		return fmt.Errorf("write backup: %w", err)
 	}

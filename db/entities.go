@@ -30,11 +30,42 @@ func scanEntity(row rower) (stowage.Entity, error) {
 
 // EntityFilter narrows a list of entities. Empty fields do not.
 type EntityFilter struct {
-	IDs     []string
-	Present *bool
+	IDs        []string
+	Present    *bool
+	Policies   []string // those assigned to one of them
+	Protection Protection
 	// Hosts lets the free text find the compute hosts, too, which are the
 	// operator's business.
 	Hosts bool
+}
+
+// Protection is how well an entity is protected.
+type Protection string
+
+// How well: no active schedule carries out a policy of it; one does, and there is a
+// backup; one does, and there is none.
+const (
+	Unscheduled Protection = "unscheduled"
+	Secured     Protection = "secured"
+	Unsecured   Protection = "unsecured"
+)
+
+// scheduled are the entities that an active schedule backs up.
+const scheduled = `id %s (SELECT e.entity_id FROM policy_entities e JOIN policies p ON p.id = e.policy_id JOIN policy_rules r ON r.policy_id = p.id
+	JOIN rule_schedules l ON l.rule_id = r.id JOIN schedules s ON s.id = l.schedule_id WHERE p.active = 1 AND r.active = 1 AND s.active = 1)`
+
+// secured are those of which there is a backup.
+const secured = ` (SELECT 1 FROM backups b WHERE b.volume_id = entities.id AND b.status IN ('available', 'restoring'))`
+
+func (p Protection) on(w *where) {
+	switch p {
+	case Unscheduled:
+		w.and(fmt.Sprintf(scheduled, "NOT IN"))
+	case Secured:
+		w.and(fmt.Sprintf(scheduled, "IN") + " AND EXISTS" + secured)
+	case Unsecured:
+		w.and(fmt.Sprintf(scheduled, "IN") + " AND NOT EXISTS" + secured)
+	}
 }
 
 var entityOrders = map[string]string{"name": "name", "present": "present", "id": "id"}
@@ -50,10 +81,16 @@ func (f EntityFilter) where(scope Scope, p Page) where {
 	if f.Present != nil {
 		w.and("present = ?", *f.Present)
 	}
+	if len(f.Policies) > 0 {
+		marks, args := markers(f.Policies)
+		w.and("id IN (SELECT entity_id FROM policy_entities WHERE policy_id IN ("+marks+"))", args...)
+	}
+	f.Protection.on(&w)
 	if p.Filter != "" {
 		part := like(p.Filter)
-		w.and("(name LIKE ? ESCAPE '!' OR id = ? OR words LIKE ? ESCAPE '!' OR (1 = ? AND host LIKE ? ESCAPE '!'))",
-			part, asciiOr(p.Filter), part, f.Hosts, part)
+		w.and(`(name LIKE ? ESCAPE '!' OR id = ? OR words LIKE ? ESCAPE '!' OR (1 = ? AND host LIKE ? ESCAPE '!')
+			OR id IN (SELECT e.entity_id FROM policy_entities e JOIN policies p ON p.id = e.policy_id WHERE p.name LIKE ? ESCAPE '!'))`,
+			part, asciiOr(p.Filter), part, f.Hosts, part, part)
 	}
 	if p.Name != "" {
 		w.and("name LIKE ? ESCAPE '!'", like(p.Name))
@@ -63,7 +100,7 @@ func (f EntityFilter) where(scope Scope, p Page) where {
 
 // Entities lists protected entities by name, and tells how many there are.
 func (d *DB) Entities(ctx context.Context, scope Scope, f EntityFilter, p Page) ([]stowage.Entity, int, error) {
-	if slices.ContainsFunc(f.IDs, func(s string) bool { return !ascii(s) }) {
+	if !allASCII(append(slices.Clone(f.IDs), f.Policies...)) {
 		return nil, 0, nil
 	}
 	w := f.where(scope, p)

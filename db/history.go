@@ -20,6 +20,10 @@ type HistoryFilter struct {
 	Until       time.Time
 	MinBytes    int64
 	Incremental *bool
+	Schedule    string
+	Policy      string
+	Rule        string
+	Mark        stowage.RetentionMark
 }
 
 var historyOrders = map[string]string{"time": "created_at", "size": "stored_bytes", "status": "status", "name": "name", "id": "id"}
@@ -50,6 +54,10 @@ func (f HistoryFilter) where(scope Scope, p Page) where {
 	if f.Incremental != nil {
 		w.and("incremental = ?", *f.Incremental)
 	}
+	by(&w, f.Schedule, f.Policy, f.Rule)
+	if f.Mark != "" {
+		w.and("retention_mark = ?", f.Mark)
+	}
 	if p.Filter != "" {
 		part := like(p.Filter)
 		w.and("(name LIKE ? ESCAPE '!' OR description LIKE ? ESCAPE '!' OR container LIKE ? ESCAPE '!' OR uuid = ? OR volume_id = ?)",
@@ -62,7 +70,7 @@ func (f HistoryFilter) where(scope Scope, p Page) where {
 }
 
 func (f HistoryFilter) possible() bool {
-	return ascii(f.UUID) && !slices.ContainsFunc(f.Entities, func(s string) bool { return !ascii(s) })
+	return ascii(f.UUID+f.Schedule+f.Policy+f.Rule) && !slices.ContainsFunc(f.Entities, func(s string) bool { return !ascii(s) })
 }
 
 // History lists backups, the newest first, and tells how many there are in all.

@@ -54,6 +54,9 @@ type TaskFilter struct {
 	Into     string // the container
 	Since    time.Time
 	Until    time.Time // when it was asked for
+	Schedule string
+	Policy   string
+	Rule     string
 }
 
 // taskOrders are the orders that a list of tasks can have.
@@ -89,17 +92,27 @@ func (f TaskFilter) where(scope Scope, p Page) where {
 	if !f.Until.IsZero() {
 		w.and("created_at <= ?", micros(f.Until))
 	}
+	by(&w, f.Schedule, f.Policy, f.Rule)
 	if p.Filter != "" {
 		// States and kinds are words of ASCII that a database compares to the letter.
 		text := where{}
 		oneOf(&text, "state", holding(p.Filter, stowage.JobQueued, stowage.JobRunning, stowage.JobFinished, stowage.JobFailed, stowage.JobCancelled))
-		oneOf(&text, "kind", holding(p.Filter, stowage.JobBackup, stowage.JobRestore, stowage.JobDelete, stowage.JobInventory))
+		oneOf(&text, "kind", holding(p.Filter, stowage.JobBackup, stowage.JobRestore, stowage.JobDelete, stowage.JobInventory, stowage.JobCleanup))
 		text.and("entity_id IN (SELECT id FROM entities WHERE name LIKE ? ESCAPE '!')", like(p.Filter))
 		text.and("seq = (SELECT named.seq FROM jobs named WHERE named.id = ?)", asciiOr(p.Filter))
 		text.and("entity_id = ?", asciiOr(p.Filter))
 		w.and("("+strings.Join(text.conditions, " OR ")+")", text.args...)
 	}
 	return w
+}
+
+// by wants what a schedule, a policy or a rule made; empty ones want nothing.
+func by(w *where, schedule, policy, rule string) {
+	for _, of := range [][2]string{{"schedule_id = ?", schedule}, {"policy_id = ?", policy}, {"rule_id = ?", rule}} {
+		if of[1] != "" {
+			w.and(of[0], of[1])
+		}
+	}
 }
 
 // holding gives the words that a text is a part of.
@@ -123,7 +136,7 @@ func asciiOr(s string) string {
 
 // possible reports whether there can be such jobs at all.
 func (f TaskFilter) possible() bool {
-	all := append([]string{f.ID, f.Backup}, f.Entities...)
+	all := append([]string{f.ID, f.Backup, f.Schedule, f.Policy, f.Rule}, f.Entities...)
 	for _, s := range f.States {
 		all = append(all, string(s))
 	}

@@ -17,6 +17,7 @@
 //   - frees volumes and removes or keeps snapshots of jobs that have ended,
 //   - deletes objects that nothing reaches any more,
 //   - asks for looks at what the cloud holds,
+//   - begins the runs of schedules that are due, and follows them to their end,
 //   - forgets logins that are over,
 //   - asks for verifications of backups that nobody looked at for long,
 //   - ends jobs that waited longer than the operator allows.
@@ -35,6 +36,7 @@ import (
 	"github.com/stowage/stowage/drivers"
 	"github.com/stowage/stowage/engine"
 	"github.com/stowage/stowage/rpc"
+	"github.com/stowage/stowage/service"
 )
 
 // Backend is one backend this manager is to reach.
@@ -51,7 +53,8 @@ type Options struct {
 	DB        *db.DB
 	Transport rpc.Transport
 	Volumes   cloud.Volumes
-	Inventory cloud.Inventory // nil: this manager does not look at the cloud
+	Inventory cloud.Inventory  // nil: this manager does not look at the cloud
+	Verbs     *service.Service // what schedules and policies do by themselves; nil: this manager leaves them alone
 	Stores    drivers.Stores
 	Engine    *engine.Engine
 	Keys      *Keys
@@ -135,6 +138,7 @@ func (m *Manager) Run(ctx context.Context) error {
 	loops.Go(func() { m.every(ctx, m.SweepInterval, func() { m.rescue(ctx) }) })
 	loops.Go(func() { m.every(ctx, m.SweepInterval, func() { m.clearUp(ctx) }) })
 	loops.Go(func() { m.every(ctx, m.SweepInterval, func() { m.removeGarbage(ctx) }) })
+	loops.Go(func() { m.every(ctx, m.SweepInterval, func() { m.keepSchedules(ctx) }) })
 	loops.Go(func() { m.dispatch(ctx, hard, &jobs) })
 	loops.Wait()
 

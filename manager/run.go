@@ -153,13 +153,15 @@ func (t *task) attempt(ctx context.Context) error {
 		return t.doVerify(ctx)
 	case stowage.JobInventory:
 		return t.doInventory(ctx)
+	case stowage.JobCleanup:
+		return t.doCleanup(ctx)
 	}
 	return fmt.Errorf("there is no runner for jobs of kind %q", t.job.Kind)
 }
 
 // readBackup reads the backup that the job is about, if it is about one.
 func (t *task) readBackup(ctx context.Context) (err error) {
-	if t.job.Kind == stowage.JobInventory {
+	if t.job.BackupID == 0 {
 		return nil
 	}
 	t.backup, err = t.DB.Backup(ctx, db.Scope{}, t.job.BackupID)

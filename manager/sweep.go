@@ -15,6 +15,7 @@ func (m *Manager) Sweep(ctx context.Context) {
 	m.rescue(ctx)
 	m.clearUp(ctx)
 	m.removeGarbage(ctx)
+	m.keepSchedules(ctx)
 }
 
 // rescue needs the database only, and must not wait for anybody else.

@@ -28,6 +28,11 @@ type BackupRequest struct {
 	// project by the operator's word; empty: for his own. Then the service's own
 	// rights must do: to see the volume, and to use the project's container.
 	OnBehalf string
+
+	// JobID is the id that the job is to have, so that to ask again finds it there;
+	// empty: a new one.
+	JobID string
+	By    stowage.Origin // what asks, if it is no user
 }
 
 // BackupVolume begins a backup of a volume the user sees, into a container of
@@ -70,11 +75,14 @@ func (s *Service) BackupVolume(ctx context.Context, user cloud.User, req BackupR
 	b := stowage.Backup{
 		UUID: s.NewID(), ProjectID: user.ProjectID, UserID: user.UserID, Name: req.Name, Description: req.Description,
 		Container: req.Container, Status: stowage.BackupCreating, Volume: record(vol), SizeGiB: vol.SizeGiB,
-		CreatedAt: now, UpdatedAt: now,
+		CreatedAt: now, UpdatedAt: now, By: req.By,
 	}
 	j := s.newJob(stowage.JobBackup, user, now.Add(s.HoldTime))
 	j.Backend, j.VolumeID, j.EntityID, j.Params.Volume, j.Lock = loc.Backend, vol.ID, vol.ID, loc, stowage.LockWanted
-	j.Params.Full = req.Full
+	j.Params.Full, j.By = req.Full, req.By
+	if req.JobID != "" {
+		j.ID = req.JobID
+	}
 	req.When.on(&j)
 	if req.When.later(now) {
 		j.Lock = stowage.LockNone

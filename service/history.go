@@ -2,6 +2,7 @@ package service
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/stowage/stowage"
@@ -15,6 +16,8 @@ type Point struct {
 	Entity       Entity
 	Project      string       // its name; empty: nobody knows
 	Acknowledged bool         // somebody has seen its warnings
+	Schedule     Entity       // that asked for it; else empty
+	Rule         Entity       // likewise
 	Made         *stowage.Job // that makes or made it; nil: nobody knows any more
 }
 
@@ -49,9 +52,14 @@ func (s *Service) History(ctx context.Context, scope db.Scope, f db.HistoryFilte
 	if err != nil {
 		return nil, 0, err
 	}
+	schedules, rules, err := s.origins(ctx, list)
+	if err != nil {
+		return nil, 0, err
+	}
 	points := make([]Point, len(views))
 	for i, v := range views {
 		points[i] = Point{View: v, Entity: Entity{v.Volume.ID, names[v.Volume.ID]}, Project: owners[v.ProjectID], Acknowledged: seen[v.ID]}
+		points[i].Schedule, points[i].Rule = Entity{v.By.ScheduleID, schedules[v.By.ScheduleID]}, Entity{v.By.RuleID, rules[v.By.RuleID]}
 		if points[i].Entity.Name == "" {
 			points[i].Entity.Name = v.Volume.Name
 		}
@@ -60,6 +68,32 @@ func (s *Service) History(ctx context.Context, scope db.Scope, f db.HistoryFilte
 		}
 	}
 	return points, total, nil
+}
+
+// origins gives the names of the schedules and the rules that made backups, as far
+// as they are known.
+func (s *Service) origins(ctx context.Context, list []stowage.Backup) (schedules, rules map[string]string, err error) {
+	var of, by []string
+	for _, b := range list {
+		if b.By.RuleID != "" {
+			of, by = append(of, b.By.ScheduleID), append(by, b.By.RuleID)
+		}
+	}
+	if schedules, err = s.DB.ScheduleNames(ctx, of); err != nil {
+		return nil, nil, err
+	}
+	rules = map[string]string{}
+	slices.Sort(by)
+	for part := range slices.Chunk(slices.Compact(by), 500) {
+		found, _, err := s.DB.Rules(ctx, db.Scope{}, db.RuleFilter{IDs: part}, db.Page{Limit: len(part)})
+		if err != nil {
+			return nil, nil, err
+		}
+		for _, r := range found {
+			rules[r.ID] = r.Name
+		}
+	}
+	return schedules, rules, nil
 }
 
 // Point gives one backup of the scope by its UUID.
@@ -129,6 +163,8 @@ type Protected struct {
 	stowage.Entity
 	Project            string          // its name; empty: nobody knows
 	Latest, LatestFull *stowage.Backup // nil: none
+	Policy             Entity          // empty: none
+	UpToDate           *bool           // nil: no schedule says when there should be a backup
 }
 
 // Entities lists the scope's protected entities by name, and how many there are.
@@ -170,9 +206,19 @@ func (s *Service) protected(ctx context.Context, scope db.Scope, list []stowage.
 	if err != nil {
 		return nil, err
 	}
+	policies, due, err := s.policiesOf(ctx, list)
+	if err != nil {
+		return nil, err
+	}
 	out := make([]Protected, len(list))
 	for i, e := range list {
-		out[i] = Protected{Entity: e, Project: owners[e.ProjectID]}
+		p := policies[e.ID]
+		out[i] = Protected{Entity: e, Project: owners[e.ProjectID], Policy: Entity{p[0], p[1]}}
+		if since, scheduled := due[p[0]]; scheduled {
+			b, some := latest[e.ID]
+			fresh := some && !(b.SnapshotAt.Before(since) && b.CreatedAt.Before(since))
+			out[i].UpToDate = &fresh
+		}
 		if b, ok := latest[e.ID]; ok {
 			out[i].Latest = &b
 		}

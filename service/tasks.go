@@ -12,10 +12,11 @@ import (
 // Task is a job as those see it who asked for it, with what it is about.
 type Task struct {
 	stowage.Job
-	Entity Entity          // what is protected
-	Target Entity          // restore: the volume written; else empty
-	Backup *stowage.Backup // nil: it is gone, or the job is about none
-	Host   string          // of the manager that works on it; else empty
+	Entity   Entity          // what is protected
+	Target   Entity          // restore: the volume written; else empty
+	Backup   *stowage.Backup // nil: it is gone, or the job is about none
+	Host     string          // of the manager that works on it; else empty
+	Schedule Entity          // that asked for it; else empty
 }
 
 // Entity is a thing that is protected, by its id in the cloud.
@@ -62,9 +63,17 @@ func (s *Service) tasks(ctx context.Context, jobs []stowage.Job) ([]Task, error)
 	if err != nil {
 		return nil, err
 	}
+	var asking []string
+	for _, j := range jobs {
+		asking = append(asking, j.By.ScheduleID)
+	}
+	schedules, err := s.DB.ScheduleNames(ctx, asking)
+	if err != nil {
+		return nil, err
+	}
 	tasks := make([]Task, len(jobs))
 	for i, j := range jobs {
-		t := Task{Job: j, Entity: Entity{j.EntityID, names[j.EntityID]}}
+		t := Task{Job: j, Entity: Entity{j.EntityID, names[j.EntityID]}, Schedule: Entity{j.By.ScheduleID, schedules[j.By.ScheduleID]}}
 		if b, ok := rows[j.BackupID]; ok {
 			t.Backup = &b
 			if t.Entity.Name == "" {

@@ -62,8 +62,9 @@ func historyFilter(q url.Values) db.HistoryFilter {
 	if d := value(q, "backup-destination"); d != "" {
 		_, f.Container = destination(d)
 	}
-	// What is mounted, ruled by policies, or a chain of backups is not there yet.
-	for _, name := range []string{"backup-policy", "backup-rule", "parent-backup", "root-backup", "hypervisor"} {
+	f.Schedule, f.Policy, f.Rule = value(q, "schedule"), value(q, "backup-policy"), value(q, "backup-rule")
+	// What is mounted, or a chain of backups, is not there yet.
+	for _, name := range []string{"parent-backup", "root-backup", "hypervisor"} {
 		if value(q, name) != "" {
 			f.UUID = nobodys
 		}

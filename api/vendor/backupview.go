@@ -26,6 +26,8 @@ type backup struct {
 	Locations      []location `json:"backupLocations"`
 	Origin         *entityRef `json:"originEntity,omitempty"`
 	Hidden         bool       `json:"hidden"`
+	Rule           *ref       `json:"backupRule,omitempty"`
+	ArchiveExpire  *int64     `json:"archiveExpire,omitempty"`
 	ISCSI          bool       `json:"iscsiMountable"`
 	Cards          []struct{} `json:"networkInterfaceCards"`
 	Times          taskTimes  `json:"taskTimeStats"`
@@ -40,8 +42,8 @@ func backupView(p service.Point) backup {
 		GUID: p.UUID, Name: backupName(p.Name, p.UUID), Entity: entityTo(p.Entity), BackupTime: millis(p.CreatedAt),
 		SnapshotTime: millis(p.SnapshotAt), Size: p.StoredBytes, Status: enumOf(backupStatus(p)), StatusInfo: p.FailReason,
 		Warnings: []string{}, Acknowledged: p.Acknowledged, Project: refTo(p.ProjectID, p.Project), Description: p.Description,
-		Locations: []location{locationView(p)}, Origin: &entityRef{p.UserID, p.UserID, enumOf("USER")}, Cards: []struct{}{},
-		ExportMode: enumOf("DEFAULT"), Progress: p.Percent,
+		Locations: []location{locationView(p)}, Origin: originOf(p.Schedule, p.UserID), Cards: []struct{}{},
+		ExportMode: enumOf("DEFAULT"), Progress: p.Percent, Rule: refTo(p.Rule.ID, p.Rule.Name), ArchiveExpire: millis(p.RetainUntil),
 	}
 	if p.Damaged != "" {
 		v.Warned, v.Warnings = true, append(v.Warnings, p.Damaged)
@@ -99,6 +101,7 @@ type location struct {
 	Type            *enum  `json:"type,omitempty"`
 	StatusInfo      string `json:"statusInfo,omitempty"`
 	Retention       enum   `json:"retentionHint"`
+	ArchiveExpire   *int64 `json:"archiveExpire,omitempty"`
 }
 
 var locationStatuses = map[stowage.BackupStatus]string{
@@ -114,7 +117,7 @@ func locationView(p service.Point) location {
 	v := location{
 		GUID: p.UUID, Backup: ref{p.UUID, backupName(p.Name, p.UUID)}, SnapshotTime: millis(at), Size: p.StoredBytes,
 		Destination: destinationRef(p.ProjectID, p.Container), DestinationType: enumOf("SWIFT"), Role: enumOf("PRIMARY"),
-		Status: enumOf(locationStatuses[p.Status]), StatusInfo: p.FailReason, Retention: enumOf("STANDARD_RETENTION"),
+		Status: enumOf(locationStatuses[p.Status]), StatusInfo: p.FailReason, Retention: hint(p.Mark), ArchiveExpire: millis(p.RetainUntil),
 	}
 	if made(p) {
 		v.Type = maybeEnum(backupType(!p.Incremental))

@@ -33,7 +33,7 @@ func look(h *harness.Harness) {
 }
 
 // withTotal is for answers to a POST, which have an array and no pages.
-func withTotal(a answer) answer { a.Header.Set("X-Total-Count", "9"); return a }
+func withTotal(a answer) answer { a.Header.Set("X-Total-Count", "999"); return a }
 
 // clouded has a manager, a server of demo's with the volume 9 as its disk, and
 // the volume 10, which stands alone.

@@ -37,6 +37,8 @@ type machine struct {
 	Quiesce        bool           `json:"supportsQuiesceSnapshot"`
 	Status         string         `json:"status,omitempty"`
 	StandAlone     bool           `json:"standAloneVolume"`
+	Policy         *ref           `json:"vmBackupPolicy,omitempty"`
+	UpToDate       *bool          `json:"backupUpToDate,omitempty"`
 }
 
 type machineInNet struct {
@@ -52,6 +54,7 @@ func (a *API) machineView(p service.Protected, integration bool) machine {
 		HvType: enumOf("KVM"), Manager: a.manager(), Cluster: refTo(p.Is.Zone, ""), Flavor: refTo(orText(p.Is.FlavorID, p.Is.Flavor), p.Is.Flavor),
 		Project: refTo(p.ProjectID, p.Project), TenantID: p.ProjectID, Tags: list(p.Is.Tags), Networks: []machineInNet{}, Actions: []enum{},
 		Status: p.Is.Status, StandAlone: p.Kind == stowage.EntityVolume,
+		Policy: refTo(p.Policy.ID, p.Policy.Name), UpToDate: p.UpToDate,
 	}
 	if integration { // the operator's business
 		m.Hypervisor = refTo(p.Is.Host, "")
@@ -74,6 +77,10 @@ func (a *API) machineView(p service.Protected, integration bool) machine {
 	return m
 }
 
+var protections = map[string]db.Protection{
+	"NO_SCHEDULE": db.Unscheduled, "IS_PROTECTED": db.Secured, "NOT_PROTECTED": db.Unsecured,
+}
+
 // entityFilter reads what a list of machines is narrowed by.
 func entityFilter(q url.Values) db.EntityFilter {
 	f := db.EntityFilter{IDs: values(q, "uuid", "guid", "virtual-machine", "protected-entity")}
@@ -91,9 +98,11 @@ func entityFilter(q url.Values) db.EntityFilter {
 	if m := value(q, "hypervisor-manager"); m != "" && m != managerGUID {
 		f.IDs = []string{nobodys}
 	}
-	// Nothing has a schedule yet.
-	if s := enums(q, "backupStatus", "backup-status"); len(s) > 0 && s[0] != "NO_SCHEDULE" {
-		f.IDs = []string{nobodys}
+	f.Policies = values(q, "backup-policy", "vmBackupPolicy")
+	if s := enums(q, "backupStatus", "backup-status"); len(s) > 0 {
+		if f.Protection = protections[s[0]]; f.Protection == "" {
+			f.IDs = []string{nobodys}
+		}
 	}
 	return f
 }

@@ -20,6 +20,7 @@ import (
 var (
 	taskTypes = map[stowage.JobKind]string{
 		stowage.JobBackup: "EXPORT", stowage.JobRestore: "RESTORE", stowage.JobDelete: "DELETE", stowage.JobInventory: "INVENTORY_SYNC",
+		stowage.JobCleanup: "BACKUP_CLEANUP",
 	}
 	taskStates = map[stowage.JobState]string{
 		stowage.JobQueued: "QUEUED", stowage.JobRunning: "RUNNING", stowage.JobFinished: "FINISHED",
@@ -75,7 +76,8 @@ func taskFilter(q url.Values) db.TaskFilter {
 		f.Project, f.Into = destination(d)
 	}
 	// Tasks of these are none of ours yet; of another hypervisor manager, never.
-	for _, name := range []string{"schedule", "mounted-backup-assigned", "hypervisor"} {
+	f.Schedule, f.Policy, f.Rule = value(q, "schedule"), value(q, "backup-policy"), value(q, "backup-rule")
+	for _, name := range []string{"mounted-backup-assigned", "hypervisor"} {
 		if value(q, name) != "" {
 			f.ID = nobodys
 		}

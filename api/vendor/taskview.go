@@ -83,12 +83,17 @@ func backupType(full bool) string {
 	return "INCREMENTAL"
 }
 
-// origin is who asked for a task: a user, or the service's own schedule.
-func origin(t service.Task) *entityRef {
-	if t.UserID == "" {
+// origin is who asked for a task: a schedule, a user, or the service itself.
+func origin(t service.Task) *entityRef { return originOf(t.Schedule, t.UserID) }
+
+func originOf(schedule service.Entity, userID string) *entityRef {
+	if schedule.ID != "" {
+		return &entityRef{schedule.ID, orText(schedule.Name, schedule.ID), enumOf("SCHEDULE")}
+	}
+	if userID == "" {
 		return &entityRef{"system", "system", enumOf("SYSTEM_SCHEDULE")}
 	}
-	return &entityRef{t.UserID, t.UserID, enumOf("USER")}
+	return &entityRef{userID, userID, enumOf("USER")}
 }
 
 type execution struct {

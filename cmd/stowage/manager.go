@@ -18,6 +18,7 @@ import (
 	"github.com/stowage/stowage/engine/seal"
 	"github.com/stowage/stowage/internal/config"
 	"github.com/stowage/stowage/manager"
+	"github.com/stowage/stowage/service"
 )
 
 func managerCommand() *cobra.Command {
@@ -83,13 +84,21 @@ func runManager(ctx context.Context, c *config.Config) (err error) {
 	if err != nil {
 		return err
 	}
+	swift, err := containers(c, p.log)
+	if err != nil {
+		return err
+	}
+	verbs := service.New(service.Options{ // of schedules and policies, on the service's own rights
+		DB: p.base, Transport: p.transport, Volumes: p.volumes, Containers: swift, Now: time.Now, NewID: uuid.NewString, Log: p.log,
+		DownTime: c.Default.ServiceDownTime, CreateTimeout: c.Cinder.CreateTimeout,
+	})
 	// The heap is large buffers that live as long as a job: letting it double
 	// before it is collected would cost their size again.
 	debug.SetGCPercent(30)
 	d := c.Default
 	p.log.Info("starting", "host", d.Host, "version", version)
 	return manager.New(manager.Options{
-		DB: p.base, Transport: p.transport, Volumes: p.volumes, Inventory: looks, InventoryInterval: c.Vendor.InventoryInterval, Stores: objects, Backends: list, Log: p.log,
+		DB: p.base, Transport: p.transport, Volumes: p.volumes, Inventory: looks, Verbs: verbs, InventoryInterval: c.Vendor.InventoryInterval, Stores: objects, Backends: list, Log: p.log,
 		Engine: engine.New(engineOptions(c.Engine, hash)),
 		Keys:   &manager.Keys{DB: p.base, Master: master, Seal: c.Encryption.Enabled, Now: time.Now},
 		Host:   d.Host, Instance: uuid.NewString(), Version: version, Now: time.Now, NewID: uuid.NewString,

@@ -190,7 +190,7 @@ func openStandalone(ctx context.Context, data string, log *slog.Logger) (*standa
 	}
 	s.server = api.New(options)
 	s.manager = manager.New(manager.Options{
-		DB: base, Transport: transport, Volumes: volumes, Inventory: volumes, InventoryInterval: time.Minute, Stores: stores, Engine: engine.New(engine.Options{}),
+		DB: base, Transport: transport, Volumes: volumes, Inventory: volumes, Verbs: verbs, InventoryInterval: time.Minute, Stores: stores, Engine: engine.New(engine.Options{}),
 		Backends: []manager.Backend{{Name: "volumes", Driver: "file", Open: func(context.Context) (drivers.Volumes, error) {
 			return file.Open(file.Options{Key: standaloneBackend, Dir: volumesDir, NewID: uuid.NewString})
 		}}},

@@ -64,6 +64,7 @@ type Harness struct {
 	Keystone   *Keystone
 	Nova       *Nova
 	API        *api.Server
+	Verbs      *service.Service
 	Log        *bytes.Buffer // what everybody logged, under LogMu
 	LogMu      sync.Mutex
 
@@ -153,7 +154,7 @@ func (h *Harness) api() *api.Server {
 		Log: h.log, NewID: uuid.NewString, Now: h.Clock.Now,
 		Health: map[string]func(context.Context) error{"database": h.DB.Ping},
 	}
-	verbs := service.New(service.Options{
+	h.Verbs = service.New(service.Options{
 		DB: h.DB, Transport: h.Transport, Volumes: h.Cinder, Containers: h.Containers, Now: h.Clock.Now, NewID: uuid.NewString,
 		Log: h.log, Poll: time.Millisecond, CreateTimeout: 2 * time.Second, RingTimeout: time.Second,
 	})
@@ -164,8 +165,8 @@ func (h *Harness) api() *api.Server {
 	h.ok(err)
 	gate := &api.Gate{Validator: h.Keystone, Policy: policy, Challenge: auth.Noauth{}.WWWAuthenticate()}
 	options.Protocols = []api.Protocol{
-		&hp.API{Gate: gate, Service: verbs, Server: &options},
-		&vendor.API{Gate: gate, Service: verbs, Sessions: sessions, Server: &options, KeystoneURL: "http://keystone.test:5000", Origins: []string{Origin}},
+		&hp.API{Gate: gate, Service: h.Verbs, Server: &options},
+		&vendor.API{Gate: gate, Service: h.Verbs, Sessions: sessions, Server: &options, KeystoneURL: "http://keystone.test:5000", Origins: []string{Origin}},
 	}
 	return api.New(options)
 }
@@ -173,7 +174,7 @@ func (h *Harness) api() *api.Server {
 // Manager makes a manager of the host, and tells the database that it is alive.
 func (h *Harness) Manager(host string) *manager.Manager {
 	return manager.New(manager.Options{
-		DB: h.DB, Transport: h.Transport, Volumes: h.Cinder, Inventory: h.Nova, Stores: h.stores,
+		DB: h.DB, Transport: h.Transport, Volumes: h.Cinder, Inventory: h.Nova, Verbs: h.Verbs, Stores: h.stores,
 		Engine: engine.New(engine.Options{ChunkBytes: 64 << 10, PackBytes: 64 << 10, Readers: 2}),
 		Keys:   &manager.Keys{DB: h.DB, Master: h.Master, Seal: true, Now: h.Clock.Now}, KeepBases: true,
 		Backends: []manager.Backend{{Name: "test", Driver: "file", Open: func(context.Context) (drivers.Volumes, error) {

@@ -136,6 +136,11 @@ func (c *Containers) Prepare(ctx context.Context, u cloud.User, container string
 	return c.call("Prepare", container, func() error { return c.Containers.Prepare(ctx, u, container) })
 }
 
+// Serve has a hook.
+func (c *Containers) Serve(ctx context.Context, project, container string) error {
+	return c.call("Serve", container, func() error { return c.Containers.Serve(ctx, project, container) })
+}
+
 // MayRead has a hook.
 func (c *Containers) MayRead(ctx context.Context, u cloud.User, container string) error {
 	return c.call("MayRead", container, func() error { return c.Containers.MayRead(ctx, u, container) })

@@ -1,0 +1,289 @@
+package vendor
+
+import (
+	"net/http"
+
+	"github.com/stowage/stowage"
+	"github.com/stowage/stowage/api"
+	"github.com/stowage/stowage/db"
+	"github.com/stowage/stowage/service"
+)
+
+// policyBody is a policy as clients send it: with its rules, as the user
+// interface does, or without, as the guide has it. What is not there stays.
+type policyBody struct {
+	GUID       text         `json:"guid"`
+	Name       text         `json:"name"`
+	Active     *truth       `json:"active"`
+	Priority   number       `json:"priority"`
+	RemoveGone truth        `json:"autoRemoveNonPresent"`
+	RetryCount number       `json:"backupRetryCount"`
+	Assign     assignBody   `json:"autoAssignSettings"`
+	AssignNow  truth        `json:"executeAutoAssignmentAfterSavingPolicy"`
+	VMs        *refs        `json:"vms"`
+	Rules      *ruleBodies  `json:"rules"`
+	Export     number       `json:"failRemainingBackupTasksExportThreshold"`
+	Store      number       `json:"failRemainingBackupTasksStoreThreshold"`
+	Report     truth        `json:"dailyReportEnabled"`
+	Mailing    ref          `json:"mailingList"`
+	KeepAll    truth        `json:"disableCleanOldBackups"`
+	Quiesce    truth        `json:"quiesceBeforeSnapshot"`
+	TenantID   text         `json:"tenantId"`
+	Project    text         `json:"projectUuid"`
+	Projects   several[ref] `json:"projects"`
+}
+
+type (
+	refs       = several[ref]
+	ruleBodies = several[ruleBody]
+)
+
+type assignBody struct {
+	Mode         enum          `json:"mode"`
+	IncludeTags  several[text] `json:"includeTags"`
+	ExcludeTags  several[text] `json:"excludeTags"`
+	IncludeNames several[text] `json:"includeRegExps"`
+	ExcludeNames several[text] `json:"excludeRegExps"`
+	Clusters     several[ref]  `json:"hvClusters"`
+	Projects     several[ref]  `json:"projects"`
+}
+
+func (b assignBody) settings() stowage.AutoAssign {
+	texts := func(list several[text]) (out []string) {
+		for _, t := range list {
+			out = append(out, string(t))
+		}
+		return out
+	}
+	return stowage.AutoAssign{
+		Mode: stowage.AssignMode(b.Mode.Name), IncludeTags: texts(b.IncludeTags), ExcludeTags: texts(b.ExcludeTags),
+		IncludeNames: texts(b.IncludeNames), ExcludeNames: texts(b.ExcludeNames), Zones: guids(b.Clusters), Projects: guids(b.Projects),
+	}
+}
+
+func guids(list several[ref]) (out []string) {
+	for _, r := range list {
+		if r.GUID != "" {
+			out = append(out, r.GUID)
+		}
+	}
+	return out
+}
+
+// policy is what the body says; the project is whose it is to be.
+func (b policyBody) policy(projectID string) stowage.Policy {
+	p := stowage.Policy{ID: string(b.GUID), ProjectID: projectID, Name: string(b.Name), Active: b.Active == nil || bool(*b.Active), Priority: stowage.PriorityDefault}
+	if n := priority(b.Priority); n != nil {
+		p.Priority = *n
+	}
+	p.Is = stowage.PolicyDetails{
+		Assign: b.Assign.settings(), RemoveGone: bool(b.RemoveGone), ExportThreshold: whole(b.Export), StoreThreshold: whole(b.Store),
+		KeepAll: bool(b.KeepAll), RetryCount: whole(b.RetryCount), DailyReport: bool(b.Report), MailingList: b.Mailing.GUID, Quiesce: bool(b.Quiesce),
+	}
+	return p
+}
+
+// whole is a number as an int; what does not fit into one is out of any bounds.
+func whole(n number) int { return int(max(min(n.n, 1<<30), -1<<30)) }
+
+// owner is whose a new thing is: of the tenant that the body or the request names,
+// or the caller's. What the integration account makes for nobody in particular is
+// the operator's.
+func (r request) owner(tenants ...string) (request, string, error) {
+	for _, t := range tenants {
+		var err error
+		if r, err = r.of(t); err != nil {
+			return r, "", err
+		}
+	}
+	return r, r.scope.ProjectID, nil
+}
+
+func (a *API) createPolicy(w http.ResponseWriter, r request) error {
+	var body policyBody
+	if err := r.read(&body); err != nil {
+		return err
+	}
+	r, owner, err := r.owner(string(body.TenantID), string(body.Project))
+	if err != nil {
+		return err
+	}
+	body.GUID = ""
+	wish, err := body.wish(owner)
+	if err != nil {
+		return err
+	}
+	p, err := a.Service.CreatePolicy(r.Context(), r.scope, wish)
+	return a.answerPolicy(w, r, p, err)
+}
+
+func (b policyBody) wish(owner string) (service.PolicyWish, error) {
+	wish := service.PolicyWish{Policy: b.policy(owner), AssignNow: bool(b.AssignNow)}
+	if b.Rules != nil {
+		rules := []stowage.Rule{}
+		for _, one := range *b.Rules {
+			r, err := one.rule(owner)
+			if err != nil {
+				return wish, err
+			}
+			rules = append(rules, r)
+		}
+		wish.Rules = &rules
+	}
+	if b.VMs != nil {
+		entities := guids(*b.VMs)
+		wish.Entities = &entities
+	}
+	return wish, nil
+}
+
+// updatePolicy answers with the object: one generation of clients reads it. The
+// policy stays whose it is, whatever the body says of that.
+func (a *API) updatePolicy(w http.ResponseWriter, r request) error {
+	var body policyBody
+	if err := r.read(&body); err != nil {
+		return err
+	}
+	old, err := a.Service.Policy(r.Context(), r.scope, r.guid())
+	if err != nil {
+		return err
+	}
+	body.GUID = text(old.ID)
+	if body.Name == "" {
+		body.Name = text(old.Name)
+	}
+	wish, err := body.wish(old.ProjectID)
+	if err != nil {
+		return err
+	}
+	p, err := a.Service.UpdatePolicy(r.Context(), r.scope, wish)
+	return a.answerPolicy(w, r, p, err)
+}
+
+func (a *API) answerPolicy(w http.ResponseWriter, r request, p service.PolicyView, err error) error {
+	if err != nil {
+		return err
+	}
+	view, err := a.policyDetails(r, p)
+	if err != nil {
+		return err
+	}
+	api.WriteJSON(w, http.StatusOK, view)
+	return nil
+}
+
+func (a *API) policy(w http.ResponseWriter, r request) error {
+	p, err := a.Service.Policy(r.Context(), r.scope, r.guid())
+	return a.answerPolicy(w, r, p, err)
+}
+
+func (a *API) deletePolicy(w http.ResponseWriter, r request) error {
+	return done(w, a.Service.DeletePolicy(r.Context(), r.scope, r.guid()))
+}
+
+func (a *API) policies(w http.ResponseWriter, r request) error {
+	q := r.URL.Query()
+	p, err := page(q, map[string]string{"name": "name", "active": "active", "priority": "priority"})
+	if err != nil {
+		return err
+	}
+	scope := r.scope
+	if project := value(q, "project"); project != "" {
+		narrow, err := r.of(project)
+		if err != nil {
+			respond(w, []policyRow{}, 0)
+			return nil
+		}
+		scope = narrow.scope
+	}
+	f := db.PolicyFilter{IDs: values(q, "guid"), Entities: values(q, "virtual-machine", "protected-entity")}
+	list, total, err := a.Service.Policies(r.Context(), scope, f, p)
+	if err != nil {
+		return err
+	}
+	respond(w, each(list, policyRowView), total)
+	return nil
+}
+
+// policiesOf gives the policies of the entities that the body names, with all that
+// is in them: a user interface asks before it backs up.
+func (a *API) policiesOf(w http.ResponseWriter, r request) error {
+	var body struct {
+		Entities several[ref] `json:"protectedEntities"`
+	}
+	if err := r.read(&body); err != nil {
+		return err
+	}
+	entities := guids(body.Entities)
+	if len(entities) == 0 || len(entities) > maxListed {
+		return stowage.Errorf(stowage.Invalid, "protectedEntities must name from 1 to %d entities.", maxListed)
+	}
+	list, total, err := a.Service.Policies(r.Context(), r.scope, db.PolicyFilter{Entities: entities}, db.Page{Limit: maxListed})
+	if err != nil {
+		return err
+	}
+	views := make([]policyDetails, len(list))
+	for i, one := range list {
+		p, err := a.Service.Policy(r.Context(), r.scope, one.ID)
+		if err != nil {
+			return err
+		}
+		if views[i], err = a.policyDetails(r, p); err != nil {
+			return err
+		}
+	}
+	respond(w, views, total)
+	return nil
+}
+
+// maxListed bounds how many entities are asked about at once.
+const maxListed = 1000
+
+type assignment struct {
+	Entity entityRef `json:"protectedEntity"`
+	Change enum      `json:"changeType"`
+	Reason enum      `json:"changeReason"`
+}
+
+// previewAssign tells what automatic assignment would do with the policy of the
+// body, new or, with a guid in the path, instead of the one there is.
+func (a *API) previewAssign(w http.ResponseWriter, r request) error {
+	var body policyBody
+	if err := r.read(&body); err != nil {
+		return err
+	}
+	r, owner, err := r.owner(string(body.TenantID), string(body.Project))
+	if err != nil {
+		return err
+	}
+	body.GUID = ""
+	if guid := r.guid(); guid != nobodys {
+		body.GUID = text(guid)
+	}
+	list, err := a.Service.PreviewAssign(r.Context(), r.scope, body.policy(owner))
+	if err != nil {
+		return err
+	}
+	respond(w, each(list, func(s service.Assignment) assignment {
+		change := "REMOVE"
+		if s.Comes {
+			change = "ASSIGN"
+		}
+		return assignment{*entityTo(s.Entity), enumOf(change), enumOf(s.Reason)}
+	}), len(list))
+	return nil
+}
+
+// machineSettings takes a whole machine back. What changes here is its policy.
+func (a *API) machineSettings(w http.ResponseWriter, r request) error {
+	var body struct {
+		Policy ref `json:"vmBackupPolicy"`
+	}
+	if err := r.read(&body); err != nil {
+		return err
+	}
+	if err := a.Service.AssignEntity(r.Context(), r.scope, r.guid(), body.Policy.GUID); err != nil {
+		return err
+	}
+	return a.machine(w, r)
+}

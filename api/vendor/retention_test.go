@@ -1,0 +1,142 @@
+package vendor_test
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stowage/stowage/internal/harness"
+)
+
+// kept are the backups that demo has, the oldest first, by who asked for them.
+func kept(h *harness.Harness) (out []map[string]any) {
+	h.T.Helper()
+	list := rows(h.T.(*testing.T), send(h, http.MethodGet, "/backups?status=SUCCESS&orderBy=backupTime", "", demo))
+	return list
+}
+
+// cleaned waits until as many cleanups have ended, and all deletions with them.
+func cleaned(h *harness.Harness, n int) {
+	h.T.Helper()
+	h.Until(fmt.Sprintf("%d cleanups have ended", n), func() bool {
+		return len(polled(h, "/tasks?type=BACKUP_CLEANUP&state=FINISHED")) == n &&
+			len(polled(h, "/tasks?type=DELETE&state=QUEUED&state=RUNNING")) == 0
+	})
+}
+
+func TestAfterEachRunThePolicyKeepsWhatItsRuleSays(t *testing.T) {
+	h := clouded(t)
+	h.Volume("10", 300_000)
+	awaitTask(h, one(t, export(h, demo, `{"protectedEntities":["10"]}`))["guid"].(string), "FINISHED")
+	s, due := soon(h, "S", "FULL", "")
+	p := guidOf(policyOf(h, "P", `["10"]`, s, `"retentionKeepLastNFull":"2","keepLastBackupWhenSourceStillExists":true`))
+	for n := range 4 {
+		until(h, due.Add(time.Duration(n)*24*time.Hour))
+		if got := entries(ran(h, s, n+1)); got != "10 BEGUN" {
+			t.Fatalf("run %d has %s", n+1, got)
+		}
+		cleaned(h, n+1)
+	}
+	list := kept(h)
+	mine := rows(t, send(h, http.MethodGet, "/backups?backup-policy="+p, "", demo))
+	if len(list) != 3 || len(mine) != 2 || at(list[0], "originEntity.type.name") != "USER" {
+		t.Errorf("%d are left, %d of the policy: %v", len(list), len(mine), list)
+	}
+	// What is left is the two newest, each of which can be restored.
+	for _, b := range mine {
+		if int64(b["backupTime"].(float64)) < due.Add(2*24*time.Hour).UnixMilli() {
+			t.Errorf("an old one is left: %v", b)
+		}
+	}
+	// To clean up again changes nothing; nor does it when the policy keeps all.
+	good(h, http.MethodPut, "/policies/vm-backup/"+p, `{"name":"P","disableCleanOldBackups":true}`, demo)
+	until(h, due.Add(4*24*time.Hour))
+	ran(h, s, 5)
+	h.Until("nothing is under way", func() bool {
+		return len(polled(h, "/tasks?state=QUEUED&state=RUNNING")) == 0
+	})
+	if got := kept(h); len(got) != 4 {
+		t.Errorf("%d are left, though it keeps all", len(got))
+	}
+	if got := rows(t, send(h, http.MethodGet, "/tasks?type=DELETE", "", demo)); len(got) != 2 {
+		t.Errorf("%d were deleted", len(got))
+	}
+	// The policy goes, what it made stays.
+	if a := send(h, http.MethodDelete, "/policies/vm-backup/"+p, "", demo); a.Status != http.StatusNoContent {
+		t.Errorf("%d %s", a.Status, a.Body)
+	}
+	if got := kept(h); len(got) != 4 {
+		t.Errorf("%d are left", len(got))
+	}
+}
+
+func TestMarksKeepAndRemove(t *testing.T) {
+	h := clouded(t)
+	h.Volume("10", 300_000)
+	var guids []string
+	for range 3 {
+		h.Until("the volume is free", func() bool { return h.VolumeStatus("10") == "available" })
+		task := one(t, export(h, demo, `{"protectedEntities":["10"]}`))
+		awaitTask(h, task["guid"].(string), "FINISHED")
+		guids = append(guids, at(task, "backup.guid").(string))
+	}
+	mark := func(path, body string, who func(*http.Request)) answer {
+		return withTotal(send(h, http.MethodPost, "/retention/mark-backups"+path, body, who))
+	}
+	hintOf := func(guid string) any {
+		return at(rowsBy(t, send(h, http.MethodGet, "/backup-locations", "", demo))[guid], "retentionHint.name")
+	}
+	until := h.Clock.Now().Add(time.Hour).UnixMilli()
+	archive := fmt.Sprintf(`[{"guid":%q,"backup":{"guid":%q,"name":"x"},"status":{"name":"PRESENT"},"retentionHint":{"name":"ARCHIVE","description":"Archive"},"archiveExpire":"%d"}]`, guids[0], guids[0], until)
+	got := one(t, mark("/preview", archive, demo))
+	if at(got, "previousHint.name") != "STANDARD_RETENTION" || at(got, "retentionHint.name") != "ARCHIVE" || got["archiveExpire"] != float64(until) ||
+		at(got, "backup.guid") != guids[0] || at(got, "roleType.name") != "PRIMARY" || hintOf(guids[0]) != "STANDARD_RETENTION" {
+		t.Errorf("the preview is %v, the hint %v", got, hintOf(guids[0]))
+	}
+	one(t, mark("", archive, demo))
+	if b := good(h, http.MethodGet, "/backups/"+guids[0], "", demo); hintOf(guids[0]) != "ARCHIVE" || b["archiveExpire"] != float64(until) {
+		t.Errorf("the hint is %v of %v", hintOf(guids[0]), b)
+	}
+	one(t, mark("", `{"guid":"`+guids[1]+`","retentionHint":"TO_REMOVE"}`, demo))
+	h.Until("it is removed", func() bool { return len(polled(h, "/backups?status=SUCCESS")) == 2 })
+	cleaned(h, 1)
+	one(t, mark("", `[{"guid":"`+guids[0]+`","retentionHint":"STANDARD_RETENTION"}]`, demo))
+	if hintOf(guids[0]) != "STANDARD_RETENTION" || hintOf(guids[2]) != "STANDARD_RETENTION" {
+		t.Errorf("the hint is %v", hintOf(guids[0]))
+	}
+	for what, c := range map[string]struct {
+		body   string
+		status int
+		who    func(*http.Request)
+	}{
+		"none":             {`[{"guid":"none","retentionHint":"ARCHIVE"}]`, 404, demo},
+		"another's":        {`[{"guid":"` + guids[0] + `","retentionHint":"TO_REMOVE"}]`, 404, token("x:alt")},
+		"one of two":       {`[{"guid":"` + guids[0] + `","retentionHint":"TO_REMOVE"},{"guid":"none","retentionHint":"TO_REMOVE"}]`, 404, demo},
+		"no hint":          {`[{"guid":"` + guids[0] + `"}]`, 400, demo},
+		"an odd hint":      {`[{"guid":"` + guids[0] + `","retentionHint":"RECREATE"}]`, 400, demo},
+		"expired":          {`[{"guid":"` + guids[0] + `","retentionHint":"ARCHIVE","archiveExpire":1}]`, 400, demo},
+		"no array":         {`"x"`, 400, demo},
+		"a reader's":       {archive, 403, token("reader:demo")},
+		"far in the years": {`[{"guid":"` + guids[0] + `","retentionHint":"ARCHIVE","archiveExpire":1e18}]`, 400, demo},
+	} {
+		a := mark("", c.body, c.who)
+		if a.Status != c.status {
+			t.Errorf("%s: %d %s", what, a.Status, a.Body)
+		}
+		wantFault(t, a, c.status, "")
+	}
+	if len(kept(h)) != 2 || strings.Contains(h.Dump("backups"), "TO_REMOVE") {
+		t.Error("a mark was made all the same")
+	}
+}
+
+// rowsBy are rows by their guids.
+func rowsBy(t *testing.T, a answer) map[string]map[string]any {
+	out := map[string]map[string]any{}
+	for _, r := range rows(t, a) {
+		out[guidOf(r)] = r
+	}
+	return out
+}

@@ -1,0 +1,219 @@
+package vendor
+
+import (
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/stowage/stowage"
+	"github.com/stowage/stowage/api"
+	"github.com/stowage/stowage/db"
+	"github.com/stowage/stowage/service"
+)
+
+// ruleBody is a rule as clients send it. The older panel names bare destinations,
+// everybody else has them in objects with the role they play.
+type ruleBody struct {
+	GUID         text            `json:"guid"`
+	Name         text            `json:"name"`
+	Active       *truth          `json:"active"`
+	Policy       ref             `json:"policy"`
+	Schedules    several[ref]    `json:"schedules"`
+	Destinations several[toBody] `json:"ruleBackupDestinations"`
+	Bare         several[ref]    `json:"backupDestinations"`
+}
+
+type toBody struct {
+	Active      *truth        `json:"active"`
+	Role        enum          `json:"roleType"`
+	Destination ref           `json:"backupDestination"`
+	Retention   retentionBody `json:"backupRetentionSettings"`
+}
+
+type retentionBody struct {
+	LastFull         number `json:"retentionKeepLastNFull"`
+	NewerFull        number `json:"retentionKeepFullNewerThan"`
+	LastIncremental  number `json:"retentionKeepLastNIncremental"`
+	NewerIncremental number `json:"retentionKeepIncrementalNewerThan"`
+	KeepLast         truth  `json:"keepLastBackupWhenSourceStillExists"`
+}
+
+func (b retentionBody) settings() stowage.Retention {
+	keep := func(last, newer number) stowage.Keep {
+		// Beyond what a duration holds, so long as to be refused.
+		return stowage.Keep{Last: whole(last), Newer: time.Duration(max(min(newer.n, maxMillis/8), -1)) * time.Millisecond}
+	}
+	return stowage.Retention{Full: keep(b.LastFull, b.NewerFull), Incremental: keep(b.LastIncremental, b.NewerIncremental), KeepLast: bool(b.KeepLast)}
+}
+
+// rule is what the body says, of a policy of the project. A secondary destination
+// that names none is what user interfaces send for none.
+func (b ruleBody) rule(projectID string) (stowage.Rule, error) {
+	r := stowage.Rule{
+		ID: string(b.GUID), PolicyID: b.Policy.GUID, Name: string(b.Name), Active: b.Active == nil || bool(*b.Active), Schedules: guids(b.Schedules),
+	}
+	to := b.Destinations
+	for _, bare := range b.Bare {
+		to = append(to, toBody{Role: enum{Name: "PRIMARY"}, Destination: bare})
+	}
+	for _, d := range to {
+		if d.Role.Name == "" {
+			d.Role.Name = "PRIMARY"
+		}
+		switch {
+		case d.Role.Name == "PRIMARY":
+			container, err := containerOf(d.Destination.GUID, projectID)
+			if err != nil {
+				return r, err
+			}
+			r.Is = stowage.RuleDetails{Container: container, Retention: d.Retention.settings()}
+		case d.Destination.GUID == "" || d.Active != nil && !bool(*d.Active):
+		default:
+			return r, stowage.Errorf(stowage.Invalid, "A backup is in one place: a rule has no %s destination.", strings.ToLower(d.Role.Name))
+		}
+	}
+	return r, nil
+}
+
+// containerOf is the container of a destination. The operator's policies are for
+// the containers of that name of whatever project.
+func containerOf(guid, projectID string) (string, error) {
+	owner, name, named := strings.Cut(guid, ":")
+	if !named {
+		owner, name = projectID, guid
+	}
+	if projectID != "" && owner != projectID {
+		return "", stowage.Errorf(stowage.Invalid, "The backup destination %.64s is of another project.", guid)
+	}
+	return name, nil
+}
+
+func ruleContainer(r service.RuleView) *ref {
+	name := orText(r.Is.Container, stowage.DefaultContainer)
+	if r.ProjectID == "" {
+		return &ref{name, name}
+	}
+	return destinationRef(r.ProjectID, name)
+}
+
+type ruleView struct {
+	GUID         string    `json:"guid"`
+	Name         string    `json:"name"`
+	Active       bool      `json:"active"`
+	Position     int       `json:"position"`
+	Policy       ref       `json:"policy"`
+	Schedules    []ref     `json:"schedules"`
+	Destinations []destRow `json:"ruleBackupDestinations"`
+	VMCount      int       `json:"vmCount"`
+	Count        int       `json:"schedulesCount"`
+	Removable    bool      `json:"removable"`
+	Marked       bool      `json:"markedForDeletion"`
+}
+
+type destRow struct {
+	GUID        string        `json:"guid"`
+	Active      bool          `json:"active"`
+	Role        enum          `json:"roleType"`
+	Destination *ref          `json:"backupDestination"`
+	Retention   retentionView `json:"backupRetentionSettings"`
+}
+
+type retentionView struct {
+	LastFull         int   `json:"retentionKeepLastNFull"`
+	NewerFull        int64 `json:"retentionKeepFullNewerThan"`
+	LastIncremental  int   `json:"retentionKeepLastNIncremental"`
+	NewerIncremental int64 `json:"retentionKeepIncrementalNewerThan"`
+	KeepLast         bool  `json:"keepLastBackupWhenSourceStillExists"`
+}
+
+func viewOfRule(r service.RuleView, entities int) ruleView {
+	k := r.Is.Retention
+	return ruleView{
+		GUID: r.ID, Name: r.Name, Active: r.Active, Position: r.Position, Policy: *refTo(r.PolicyID, r.Policy), Removable: true,
+		Schedules: each(r.Schedules, func(e service.Entity) ref { return ref{e.ID, e.Name} }), Count: len(r.Schedules), VMCount: entities,
+		Destinations: []destRow{{GUID: r.ID, Active: true, Role: enumOf("PRIMARY"), Destination: ruleContainer(r), Retention: retentionView{
+			k.Full.Last, k.Full.Newer.Milliseconds(), k.Incremental.Last, k.Incremental.Newer.Milliseconds(), k.KeepLast,
+		}}},
+	}
+}
+
+func (a *API) answerRule(w http.ResponseWriter, r request, rule service.RuleView, err error) error {
+	if err != nil {
+		return err
+	}
+	p, err := a.Service.Policy(r.Context(), db.Scope{}, rule.PolicyID)
+	if err != nil {
+		return err
+	}
+	api.WriteJSON(w, http.StatusOK, viewOfRule(rule, p.Facts.Entities))
+	return nil
+}
+
+func (a *API) createRule(w http.ResponseWriter, r request) error {
+	var body ruleBody
+	if err := r.read(&body); err != nil {
+		return err
+	}
+	if body.Policy.GUID == "" {
+		return stowage.Errorf(stowage.Invalid, "policy must be set.")
+	}
+	p, err := a.Service.Policy(r.Context(), r.scope, body.Policy.GUID)
+	if err != nil {
+		return err
+	}
+	rule, err := body.rule(p.ProjectID)
+	if err != nil {
+		return err
+	}
+	made, err := a.Service.CreateRule(r.Context(), r.scope, rule)
+	return a.answerRule(w, r, made, err)
+}
+
+func (a *API) updateRule(w http.ResponseWriter, r request) error {
+	var body ruleBody
+	if err := r.read(&body); err != nil {
+		return err
+	}
+	old, err := a.Service.Rule(r.Context(), r.scope, r.guid())
+	if err != nil {
+		return err
+	}
+	body.GUID = text(old.ID)
+	if body.Name == "" {
+		body.Name = text(old.Name)
+	}
+	rule, err := body.rule(old.ProjectID)
+	if err != nil {
+		return err
+	}
+	if len(body.Destinations)+len(body.Bare) == 0 {
+		rule.Is = old.Is
+	}
+	made, err := a.Service.UpdateRule(r.Context(), r.scope, rule)
+	return a.answerRule(w, r, made, err)
+}
+
+func (a *API) oneRule(w http.ResponseWriter, r request) error {
+	rule, err := a.Service.Rule(r.Context(), r.scope, r.guid())
+	return a.answerRule(w, r, rule, err)
+}
+
+func (a *API) deleteRule(w http.ResponseWriter, r request) error {
+	return done(w, a.Service.DeleteRule(r.Context(), r.scope, r.guid()))
+}
+
+// rules lists them. The older panel asks for those of a policy by the name rule.
+func (a *API) rules(w http.ResponseWriter, r request) error {
+	q := r.URL.Query()
+	p, err := page(q, nil)
+	if err != nil {
+		return err
+	}
+	f := db.RuleFilter{Policies: values(q, "policy", "rule"), Schedules: values(q, "schedule")}
+	list, total, err := a.Service.Rules(r.Context(), r.scope, f, p)
+	if err != nil {
+		return err
+	}
+	respond(w, each(list, func(v service.RuleView) ref { return ref{v.ID, v.Name} }), total)
+	return nil
+}

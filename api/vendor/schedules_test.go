@@ -1,0 +1,450 @@
+package vendor_test
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stowage/stowage"
+	"github.com/stowage/stowage/cloud"
+	"github.com/stowage/stowage/internal/harness"
+)
+
+// soon makes a schedule of demo's that is due once a day, first an hour from now
+// or a little less, and gives its guid and when.
+func soon(h *harness.Harness, name, kind, more string) (string, time.Time) {
+	h.T.Helper()
+	at := h.Clock.Now().UTC().Add(time.Hour).Truncate(time.Minute)
+	s := good(h, http.MethodPost, "/schedules", fmt.Sprintf(`{"name":%q,"type":"VM_BACKUP","backupType":%q,"executionType":"TIME","hour":%d,"startWindowLength":3600000%s}`,
+		name, kind, at.Sub(at.Truncate(24*time.Hour)).Milliseconds(), more), demo)
+	if s["nextRun"] != float64(at.UnixMilli()) {
+		h.T.Fatalf("it is next due at %v, not at %v", s["nextRun"], at.UnixMilli())
+	}
+	return guidOf(s), at
+}
+
+// until lets it become the time, with managers that are heard of.
+func until(h *harness.Harness, at time.Time) {
+	h.T.Helper()
+	h.Clock.Step(at.Add(-20 * time.Second).Sub(h.Clock.Now()))
+	h.Until("a manager is heard of", func() bool {
+		list, err := h.DB.Services(h.T.Context())
+		if err != nil {
+			h.T.Fatal(err)
+		}
+		return slices.ContainsFunc(list, func(s stowage.Service) bool { return h.Clock.Now().Sub(s.LastSeen) < 15*time.Second })
+	})
+	h.Clock.Step(at.Add(time.Second).Sub(h.Clock.Now()))
+}
+
+// polled is a list that may grow while it is read: longer than it was counted.
+func polled(h *harness.Harness, path string) []map[string]any {
+	h.T.Helper()
+	return rows(h.T.(*testing.T), withTotal(send(h, http.MethodGet, path, "", demo)))
+}
+
+// ran waits until a schedule has as many runs that are over, and gives the latest.
+func ran(h *harness.Harness, schedule string, runs int) map[string]any {
+	h.T.Helper()
+	var list []map[string]any
+	h.Until(fmt.Sprintf("%d runs are over", runs), func() bool {
+		list = polled(h, "/schedules/"+schedule+"/runs")
+		return len(list) == runs && at(list[0], "state.name") != "RUNNING"
+	})
+	return list[0]
+}
+
+// entries are the entities of a run: where each is, and why.
+func entries(run map[string]any) string {
+	var out []string
+	for _, e := range run["entities"].([]any) {
+		out = append(out, strings.TrimSpace(fmt.Sprint(at(e, "protectedEntity.guid"), " ", at(e, "state.name"), " ", orNothing(at(e, "statusInfo")))))
+	}
+	return strings.Join(out, "; ")
+}
+
+func orNothing(v any) any {
+	if v == nil {
+		return ""
+	}
+	return v
+}
+
+func policyOf(h *harness.Harness, name, vms, schedule, retention string) map[string]any {
+	h.T.Helper()
+	return good(h, http.MethodPost, "/policies/vm-backup", fmt.Sprintf(`{"name":%q,"priority":80,"vms":%s,"rules":[{"name":"R","schedules":[%q],
+		"ruleBackupDestinations":[{"roleType":"PRIMARY","backupDestination":"demo:nightly","backupRetentionSettings":{%s}}]}]}`, name, vms, schedule, retention), demo)
+}
+
+func TestAScheduleIsUnderstoodInEachDialect(t *testing.T) {
+	h := clouded(t)
+	for what, c := range map[string]struct{ body, want string }{
+		"the user interface's, at a time": {dailyAtTen, "FULL TIME 3.6e+07 3.6e+06 <nil> [] [] []"},
+		"the older panel's": {`{"name":"a","type":"VM_BACKUP","backupType":"INCREMENTAL","executionType":"TIME","hour":18000000.0,"startWindowLength":"10800000",
+			"daysOfWeek":["MONDAY","SUNDAY"],"months":["MAY"],"dayOfWeekOccurrences":["LAST_IN_MONTH","FIRST_IN_MONTH"]}`,
+			"INCREMENTAL TIME 1.8e+07 1.08e+07 <nil> [SUNDAY MONDAY] [MAY] [LAST_IN_MONTH FIRST_IN_MONTH]"},
+		"the user interface's, an interval": {`{"name":"b","type":{"name":"VM_BACKUP"},"backupType":{"name":"INCREMENTAL"},"executionType":{"name":"INTERVAL"},"hour":null,"startWindowLength":null,
+			"interval":{"startHour":36000000,"endHour":"72000000","frequency":3600000.0},"daysOfWeek":[{"name":"FRIDAY","description":"Friday"}],"months":[],"dayOfWeekOccurrences":[],"rules":[]}`,
+			"INCREMENTAL INTERVAL <nil> 0 map[endHour:7.2e+07 frequency:3.6e+06 startHour:3.6e+07] [FRIDAY] [] []"},
+	} {
+		s := good(h, http.MethodPost, "/schedules", c.body, demo)
+		words := func(key string) (out []any) {
+			for _, e := range s[key].([]any) {
+				if at(e, "description") == "" {
+					t.Errorf("%s: %v has no description", what, e)
+				}
+				out = append(out, at(e, "name"))
+			}
+			return out
+		}
+		got := fmt.Sprint(at(s, "backupType.name"), " ", at(s, "executionType.name"), " ", s["hour"], " ", s["startWindowLength"], " ", s["interval"], " ",
+			words("daysOfWeek"), " ", words("months"), " ", words("dayOfWeekOccurrences"))
+		if got != c.want || at(s, "type.name") != "VM_BACKUP" || s["active"] != true || s["tenantId"] != "demo" || len(s["rules"].([]any)) != 0 {
+			t.Errorf("%s: %s\nwant %s, of %v", what, got, c.want, s)
+		}
+		whole := send(h, http.MethodGet, "/schedules/"+guidOf(s), "", demo).Body
+		if again := good(h, http.MethodPut, "/schedules/"+guidOf(s), whole, demo); fmt.Sprint(again) != fmt.Sprint(s) {
+			t.Errorf("%s: sent back it is %v", what, again)
+		}
+	}
+	for path, want := range map[string]int{
+		"/schedules": 3, "/schedules?type=VM_BACKUP": 3, "/schedules?type=VM_SNAPSHOT": 0, "/schedules?filter=dai": 1, "/schedules?size=2": 2, "/schedules?protected-entity=10": 0,
+	} {
+		if got := rows(t, send(h, http.MethodGet, path, "", demo)); len(got) != want {
+			t.Errorf("%s: %d", path, len(got))
+		}
+	}
+	for what, c := range map[string]struct{ body, message string }{
+		"no hour":        {`{"name":"c","backupType":"FULL","executionType":"TIME"}`, "hour"},
+		"no interval":    {`{"name":"c","backupType":"FULL","executionType":"INTERVAL"}`, "interval"},
+		"no type":        {`{"name":"c","executionType":"TIME","hour":0}`, "backupType"},
+		"no name":        {`{"backupType":"FULL","executionType":"TIME","hour":0}`, "name"},
+		"a snapshot":     {`{"name":"c","type":"SNAPSHOT","backupType":"FULL","hour":0}`, "VM_BACKUP"},
+		"a day":          {`{"name":"c","backupType":"FULL","hour":0,"daysOfWeek":["SOMEDAY"]}`, "daysOfWeek"},
+		"an hour":        {`{"name":"c","backupType":"FULL","hour":86400000}`, "within a day"},
+		"a huge hour":    {`{"name":"c","backupType":"FULL","hour":9e18}`, "within a day"},
+		"over midnight":  {`{"name":"c","backupType":"FULL","executionType":"INTERVAL","interval":{"startHour":7200000,"endHour":3600000,"frequency":3600000}}`, "midnight"},
+		"every second":   {`{"name":"c","backupType":"FULL","executionType":"INTERVAL","interval":{"startHour":0,"endHour":3600000,"frequency":1000}}`, "frequency"},
+		"a long window":  {`{"name":"c","backupType":"FULL","hour":0,"startWindowLength":604800001}`, "window"},
+		"nobody's rule":  {`{"name":"c","backupType":"FULL","hour":0,"rules":["none"]}`, "Rule"},
+		"any other mode": {`{"name":"c","backupType":"FULL","executionType":"NEVER"}`, "executionType"},
+	} {
+		a := send(h, http.MethodPost, "/schedules", c.body, demo)
+		if a.Status != http.StatusBadRequest && a.Status != http.StatusNotFound {
+			t.Errorf("%s: %d %s", what, a.Status, a.Body)
+		}
+		wantFault(t, a, a.Status, c.message)
+	}
+}
+
+func TestAScheduleFiresOnceWhoeverSeesIt(t *testing.T) {
+	h := clouded(t)
+	h.Start(h.Manager("m2"))
+	h.Start(h.Manager("m3"))
+	h.Volume("11", 300_000)
+	h.Volume("12", 300_000)
+	look(h)
+	s, due := soon(h, "S", "FULL", "")
+	p := policyOf(h, "P", `["10","11","12","srv-1"]`, s, "")
+	until(h, due)
+	run := ran(h, s, 1)
+	if got, want := entries(run), "10 BEGUN; 11 BEGUN; 12 BEGUN; srv-1 SKIPPED Servers cannot be backed up as one yet: assign their volumes."; got != want {
+		t.Errorf("the run has %s\nwant %s", got, want)
+	}
+	tasks := rows(t, send(h, http.MethodGet, "/tasks?type=EXPORT&schedule="+s, "", demo))
+	if len(tasks) != 3 {
+		t.Fatalf("%d tasks", len(tasks))
+	}
+	for _, task := range tasks {
+		if at(task, "state.name") != "FINISHED" || task["priority"] != 80.0 || task["windowEnd"] != float64(due.Add(time.Hour).UnixMilli()) || at(task, "backupType.name") != "FULL" ||
+			at(task, "originEntity.type.name") != "SCHEDULE" || at(task, "originEntity.name") != "S" || at(task, "backupDestination.name") != "nightly" || task["tenantId"] != "demo" {
+			t.Errorf("the task is %v", task)
+		}
+	}
+	rule := guidOf(p["rules"].([]any)[0].(map[string]any))
+	for path, want := range map[string]int{
+		"/backups": 3, "/backups?backup-policy=" + guidOf(p): 3, "/backups?backup-rule=" + rule: 3, "/backup-locations?backup-rule=" + rule: 3,
+		"/backups?schedule=" + s: 3, "/backups?backup-policy=x": 0, "/backups?backup-rule=x": 0, "/tasks?schedule=x": 0, "/schedules?protected-entity=10": 1,
+		"/schedules?protected-entity=9": 0, "/schedules?rules=" + rule: 1, "/tasks?type=BACKUP_CLEANUP": 1, "/tasks?type=OLD_BACKUPS_REMOVAL": 1,
+		"/virtual-machines?backupStatus=IS_PROTECTED": 3, "/virtual-machines?backupStatus=NOT_PROTECTED": 1, "/virtual-machines?backupStatus=NO_SCHEDULE": 0,
+	} {
+		if got := rows(t, send(h, http.MethodGet, path, "", demo)); len(got) != want {
+			t.Errorf("%s: %d, want %d", path, len(got), want)
+		}
+	}
+	b := rows(t, send(h, http.MethodGet, "/backups", "", demo))[0]
+	if at(b, "backupRule.name") != "R" || at(b, "originEntity.type.name") != "SCHEDULE" {
+		t.Errorf("the backup is %v", b)
+	}
+	if got := good(h, http.MethodGet, "/schedules/"+s, "", demo); got["lastRun"] != float64(due.UnixMilli()) || got["nextRun"] != float64(due.Add(24*time.Hour).UnixMilli()) {
+		t.Errorf("the schedule is %v", got)
+	}
+	// The run is not the other project's to see.
+	wantFault(t, send(h, http.MethodGet, "/schedules/"+s+"/runs", "", token("x:alt")), http.StatusNotFound, "")
+}
+
+func TestARunThatNobodyBeginsIsMissedAndWithinItsWindowCaughtUp(t *testing.T) {
+	h := harness.New(t)
+	stop := h.Start(h.Manager("m1"))
+	h.Volume("10", 1000)
+	h.Nova.Change(func(v *cloud.Volume) { v.ProjectID = "demo" })
+	look(h)
+	s, due := soon(h, "S", "INCREMENTAL", "")
+	policyOf(h, "P", `["10"]`, s, "")
+	stop()
+	h.Clock.Step(due.Add(2 * time.Hour).Sub(h.Clock.Now()))
+	stop = h.Start(h.Manager("m1"))
+	if run := ran(h, s, 1); at(run, "state.name") != "MISSED" || run["dueTime"] != float64(due.UnixMilli()) || len(run["entities"].([]any)) != 0 {
+		t.Errorf("the run is %v", run)
+	}
+	if !h.LogContains("a scheduled run was missed") {
+		t.Error("the log does not tell")
+	}
+	if got := good(h, http.MethodGet, "/schedules/"+s, "", demo); got["lastRun"] != nil {
+		t.Errorf("the schedule says it ran: %v", got)
+	}
+	stop()
+	due = due.Add(24 * time.Hour)
+	h.Clock.Step(due.Add(30 * time.Minute).Sub(h.Clock.Now()))
+	h.Start(h.Manager("m1"))
+	h.Until("it is caught up", func() bool {
+		h.Clock.Step(200 * time.Millisecond) // whoever looks before the manager is heard of tries again in a minute
+		list := polled(h, "/schedules/"+s+"/runs")
+		return len(list) == 2 && at(list[0], "state.name") == "FINISHED" && entries(list[0]) == "10 BEGUN"
+	})
+	one(t, send(h, http.MethodGet, "/backups", "", demo))
+}
+
+// Of an interval's times that nobody saw the last is begun, if its window is open.
+func TestOfManyMissedTimesTheLastIsBegun(t *testing.T) {
+	h := clouded(t)
+	s := guidOf(good(h, http.MethodPost, "/schedules", `{"name":"S","backupType":"FULL","executionType":"INTERVAL","interval":{"startHour":0,"endHour":86400000,"frequency":600000}}`, demo))
+	policyOf(h, "P", `["10"]`, s, "")
+	first := time.UnixMilli(int64(good(h, http.MethodGet, "/schedules/"+s, "", demo)["nextRun"].(float64))).UTC()
+	if day := first.Add(-time.Hour).Truncate(24 * time.Hour); first.Add(time.Hour).Truncate(24*time.Hour) != day {
+		first = day.Add(24*time.Hour + 10*time.Minute) // not over midnight: intervals begin anew there
+		h.Clock.Step(first.Add(-time.Second).Sub(h.Clock.Now()))
+		ranSome(h, s)
+	}
+	before := len(rows(t, send(h, http.MethodGet, "/schedules/"+s+"/runs?size=100", "", demo)))
+	h.Clock.Step(first.Add(35 * time.Minute).Sub(h.Clock.Now()))
+	h.Until("all are known", func() bool {
+		return len(polled(h, "/schedules/"+s+"/runs?size=100")) >= before+4
+	})
+	var states []string
+	for _, r := range rows(t, send(h, http.MethodGet, "/schedules/"+s+"/runs?size=4", "", demo)) {
+		states = append(states, at(r, "state.name").(string))
+	}
+	if got := strings.Join(states[1:], " "); got != "MISSED MISSED MISSED" || states[0] == "MISSED" {
+		t.Errorf("they are %v", states)
+	}
+}
+
+func ranSome(h *harness.Harness, schedule string) {
+	h.Until("it has runs", func() bool {
+		return len(polled(h, "/schedules/"+schedule+"/runs")) > 0
+	})
+}
+
+func TestWhatIsNotActiveDoesNotRun(t *testing.T) {
+	h := clouded(t)
+	h.Volume("11", 1000)
+	look(h)
+	never, due := soon(h, "never", "FULL", "")
+	whole := send(h, http.MethodGet, "/schedules/"+never, "", demo).Body
+	if off := good(h, http.MethodPut, "/schedules/"+never, strings.Replace(whole, `"active":true`, `"active":"false"`, 1), demo); off["active"] != false || off["nextRun"] != nil {
+		t.Errorf("it is %v", off)
+	}
+	s, _ := soon(h, "S", "FULL", "")
+	off := policyOf(h, "off", `["10"]`, s, "")
+	good(h, http.MethodPut, "/policies/vm-backup/"+guidOf(off), `{"name":"off","active":false}`, demo)
+	policyOf(h, "on", `["11"]`, s, "")
+	until(h, due)
+	if got := entries(ran(h, s, 1)); got != "11 BEGUN" {
+		t.Errorf("the run has %s", got)
+	}
+	if got := rows(t, send(h, http.MethodGet, "/schedules/"+never+"/runs", "", demo)); len(got) != 0 {
+		t.Errorf("it ran: %v", got)
+	}
+	if v := good(h, http.MethodGet, "/virtual-machines/10", "", demo); v["backupUpToDate"] != nil {
+		t.Errorf("no schedule says when, and it is %v", v["backupUpToDate"])
+	}
+}
+
+func TestUpToDateIsWhatHasABackupSinceItWasLastDue(t *testing.T) {
+	h := clouded(t)
+	s, due := soon(h, "S", "FULL", "")
+	policyOf(h, "P", `["10"]`, s, "")
+	state := func() any { return good(h, http.MethodGet, "/virtual-machines/10", "", demo)["backupUpToDate"] }
+	if state() != false {
+		t.Errorf("it has no backup and is %v", state())
+	}
+	until(h, due)
+	if run := ran(h, s, 1); entries(run) != "10 BEGUN" || state() != true {
+		t.Errorf("it has a backup and is %v, the run %s", state(), entries(run))
+	}
+	h.Cinder.Change(func(v *cloud.Volume) { v.Status = "in-use" })
+	until(h, due.Add(24*time.Hour))
+	if got := entries(ran(h, s, 2)); !strings.HasPrefix(got, "10 FAILED Invalid volume") {
+		t.Errorf("the run has %s", got)
+	}
+	if state() != true { // there is time left
+		t.Errorf("within the window it is %v", state())
+	}
+	h.Clock.Step(time.Hour)
+	if state() != false {
+		t.Errorf("the backup is of the day before, and it is %v", state())
+	}
+}
+
+func TestAPolicyGivesUpWhenTooMuchFailed(t *testing.T) {
+	h := harness.New(t)
+	stop := h.Start(h.Manager("m1"))
+	var ids []string
+	for i := range 14 {
+		id := fmt.Sprint(100 + i)
+		h.Volume(id, 1000)
+		ids = append(ids, `"`+id+`"`)
+	}
+	h.Nova.Change(func(v *cloud.Volume) { v.ProjectID = "demo" })
+	look(h)
+	s, due := soon(h, "S", "FULL", "")
+	p := policyOf(h, "P", "["+strings.Join(ids, ",")+"]", s, "")
+	good(h, http.MethodPut, "/policies/vm-backup/"+guidOf(p), `{"name":"P","failRemainingBackupTasksExportThreshold":"30","failRemainingBackupTasksStoreThreshold":60}`, demo)
+	h.Cinder.Change(func(v *cloud.Volume) {
+		if v.ID < "105" {
+			v.Status = "in-use"
+		}
+	})
+	h.Clock.Step(due.Add(-20 * time.Second).Sub(h.Clock.Now()))
+	h.Until("the manager is heard of", func() bool {
+		list, err := h.DB.Services(t.Context())
+		return err == nil && h.Clock.Now().Sub(list[0].LastSeen) < 10*time.Second
+	})
+	stop() // nobody begins what is asked for
+	h.Clock.Step(due.Add(time.Second).Sub(h.Clock.Now()))
+	for _, step := range []func() error{
+		func() error { return h.Verbs.FireDue(t.Context()) }, func() error { return h.Verbs.FollowRuns(t.Context()) },
+	} {
+		if err := step(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	count := map[string]int{}
+	run := one(t, send(h, http.MethodGet, "/schedules/"+s+"/runs", "", demo))
+	for _, e := range run["entities"].([]any) {
+		count[at(e, "state.name").(string)]++
+	}
+	if fmt.Sprint(count) != "map[BEGUN:5 FAILED:5 SKIPPED:4]" || !strings.Contains(entries(run), "Too many") {
+		t.Errorf("%v, %s", count, entries(run))
+	}
+	tasks := rows(t, send(h, http.MethodGet, "/tasks?type=EXPORT&schedule="+s, "", demo))
+	for _, task := range tasks {
+		if at(task, "state.name") != "CANCELLED" || !strings.Contains(task["statusInfo"].(string), "Too many") {
+			t.Errorf("the task is %v", task)
+		}
+	}
+	if len(tasks) != 5 {
+		t.Errorf("%d tasks", len(tasks))
+	}
+}
+
+// What cannot be asked for now is asked for again, as long as the window is open,
+// and whatever got further than the answer told is not asked for twice.
+func TestAScheduledBackupIsTriedAgainAndNeverTwice(t *testing.T) {
+	h := clouded(t)
+	h.Volume("11", 1000)
+	h.Volume("12", 1000)
+	look(h)
+	s, due := soon(h, "S", "FULL", "")
+	policyOf(h, "P", `["10","11","12"]`, s, "")
+	away := stowage.Errorf(stowage.Unavailable, "Cinder is away.")
+	h.Cinder.Before("Reserve", func(id string) error {
+		if id == "11" {
+			return away // nothing is written of it but a job that failed
+		}
+		return nil
+	})
+	until(h, due)
+	run := ran(h, s, 1)
+	if got := entries(run); got != "10 BEGUN; 11 FAILED Cinder is away.; 12 BEGUN" {
+		t.Errorf("the run has %s", got)
+	}
+	h.Cinder.Before("Reserve", nil)
+	// Everybody looks again and again, and whoever asked died before he wrote that
+	// down: nothing more comes of it.
+	for range 3 {
+		for _, q := range []string{`UPDATE run_entries SET state = 'waiting', tried_at = 0`, `UPDATE schedule_runs SET state = 'running'`} {
+			if err := h.Exec(q); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := h.Verbs.FireDue(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if err := h.Verbs.FollowRuns(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := rows(t, send(h, http.MethodGet, "/backups", "", demo)); len(got) != 2 {
+		t.Errorf("%d backups", len(got))
+	}
+	if got := entries(ran(h, s, 1)); got != "10 BEGUN; 11 FAILED Cinder is away.; 12 BEGUN" {
+		t.Errorf("the run has %s", got)
+	}
+}
+
+// A volume can be given to another project: it takes no policy with it.
+func TestAVolumeThatWasGivenAwayIsBackedUpByNobodysOldPolicy(t *testing.T) {
+	h := clouded(t)
+	s, due := soon(h, "S", "FULL", "")
+	policyOf(h, "P", `["10"]`, s, "")
+	if err := h.Exec(`UPDATE entities SET project_id = 'alt' WHERE id = '10'`); err != nil {
+		t.Fatal(err)
+	}
+	until(h, due)
+	if got := entries(ran(h, s, 1)); got != "10 SKIPPED It is of another project than the policy." {
+		t.Errorf("the run has %s", got)
+	}
+	h.Nova.Change(func(v *cloud.Volume) { v.ProjectID = "alt" })
+	look(h)
+	if v := good(h, http.MethodGet, "/virtual-machines/10", "", token("x:alt")); v["vmBackupPolicy"] != nil {
+		t.Errorf("it is still in it: %v", v)
+	}
+	if got := rows(t, send(h, http.MethodGet, "/backups", "", portal)); len(got) != 0 {
+		t.Errorf("there are %v", got)
+	}
+}
+
+// A neighbour that is away when a run begins is asked again until its window ends.
+func TestARunWaitsForNeighbours(t *testing.T) {
+	h := clouded(t)
+	s, due := soon(h, "S", "FULL", "")
+	policyOf(h, "P", `["10"]`, s, "")
+	away := fmt.Errorf("no route to host")
+	h.Containers.Before("Serve", func(string) error { return stowage.Wrap(stowage.Unavailable, away, "Swift is away.") })
+	until(h, due)
+	waits := func(runs int) func() bool {
+		return func() bool {
+			list := polled(h, "/schedules/"+s+"/runs")
+			return len(list) == runs && at(list[0], "state.name") == "RUNNING" && entries(list[0]) == "10 WAITING Swift is away."
+		}
+	}
+	h.Until("it waits", waits(1))
+	h.Containers.Before("Serve", nil)
+	h.Until("it has begun", func() bool {
+		h.Clock.Step(200 * time.Millisecond) // so slowly that the manager never seems dead
+		return entries(polled(h, "/schedules/"+s+"/runs")[0]) == "10 BEGUN"
+	})
+	ran(h, s, 1)
+	h.Containers.Before("Serve", func(string) error { return stowage.Wrap(stowage.Unavailable, away, "Swift is away.") })
+	until(h, due.Add(24*time.Hour))
+	h.Until("it waits again", waits(2))
+	h.Clock.Step(time.Hour)
+	if got := entries(ran(h, s, 2)); !strings.HasPrefix(got, "10 FAILED ") {
+		t.Errorf("the run has %s", got)
+	}
+}

@@ -1,0 +1,397 @@
+package db
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"fmt"
+	"slices"
+
+	"github.com/stowage/stowage"
+)
+
+const policyColumns = `id, project_id, name, active, priority, details, created_at, updated_at`
+
+func scanPolicy(row rower) (stowage.Policy, error) {
+	var (
+		p       stowage.Policy
+		details string
+		at      [2]int64
+	)
+	if err := row.Scan(&p.ID, &p.ProjectID, &p.Name, &p.Active, &p.Priority, &details, &at[0], &at[1]); err != nil {
+		return p, err
+	}
+	if err := json.Unmarshal([]byte(details), &p.Is); err != nil {
+		return p, fmt.Errorf("policy %s: its details: %w", p.ID, err)
+	}
+	p.CreatedAt, p.UpdatedAt = fromMicros(at[0]), fromMicros(at[1])
+	return p, nil
+}
+
+// PolicyChange is a policy as it is to be. What is nil stays as it is.
+type PolicyChange struct {
+	Policy   stowage.Policy
+	New      bool
+	Rules    *[]stowage.Rule // all it is to have
+	Entities *[]string       // likewise; each comes from wherever it was
+}
+
+// errNameTaken: two of one project cannot have one name.
+func errNameTaken(what, name string) error {
+	return stowage.Errorf(stowage.Conflict, "There is a %s named %.64s already.", what, name)
+}
+
+// SavePolicy writes a policy with its rules and entities, all or nothing.
+// Conflict: there is one of that name. NotFound: it is gone.
+func (d *DB) SavePolicy(ctx context.Context, c PolicyChange) error {
+	p := c.Policy
+	details, err := json.Marshal(p.Is)
+	if err != nil {
+		return fmt.Errorf("write policy %s: %w", p.ID, err)
+	}
+	err = d.inTx(ctx, func(tx *sql.Tx) error {
+		if c.New {
+			_, err := tx.ExecContext(ctx, `INSERT INTO policies (`+policyColumns+`, assigns) VALUES (?,?,?,?,?,?,?,?,?)`,
+				p.ID, p.ProjectID, p.Name, p.Active, p.Priority, string(details), micros(p.CreatedAt), micros(p.UpdatedAt), p.Is.Assign.On())
+			if err != nil {
+				return fmt.Errorf("write policy %s: %w", p.ID, err)
+			}
+		} else if err := updatePolicy(ctx, tx, p, string(details)); err != nil {
+			return err
+		}
+		if c.Rules != nil {
+			if err := replaceRules(ctx, tx, p.ID, *c.Rules); err != nil {
+				return err
+			}
+		}
+		if c.Entities != nil {
+			return replaceEntities(ctx, tx, p.ID, *c.Entities)
+		}
+		return nil
+	})
+	if duplicate(err) {
+		return errNameTaken("policy", p.Name)
+	}
+	return err
+}
+
+func updatePolicy(ctx context.Context, tx *sql.Tx, p stowage.Policy, details string) error {
+	res, err := tx.ExecContext(ctx, `UPDATE policies SET name = ?, active = ?, priority = ?, details = ?, updated_at = ?, assigns = ?
+		WHERE id = ? AND project_id = ?`, p.Name, p.Active, p.Priority, details, micros(p.UpdatedAt), p.Is.Assign.On(), p.ID, p.ProjectID)
+	if err != nil {
+		return fmt.Errorf("write policy %s: %w", p.ID, err)
+	}
+	if n, err := res.RowsAffected(); err != nil || n == 1 {
+		return err
+	}
+	return stowage.Errorf(stowage.NotFound, "Policy %.64s could not be found.", p.ID)
+}
+
+// replaceEntities assigns exactly these entities. Those that stay keep what is
+// noted of how they came.
+func replaceEntities(ctx context.Context, tx *sql.Tx, policy string, entities []string) error {
+	rows, err := tx.QueryContext(ctx, `SELECT entity_id FROM policy_entities WHERE policy_id = ?`, policy)
+	if err != nil {
+		return fmt.Errorf("read entities of policy %s: %w", policy, err)
+	}
+	have, err := collect(rows, "read entities of policy "+policy, scanText)
+	if err != nil {
+		return err
+	}
+	gone := slices.DeleteFunc(slices.Clone(have), func(e string) bool { return slices.Contains(entities, e) })
+	if err := unassign(ctx, tx, policy, gone); err != nil {
+		return err
+	}
+	come := slices.DeleteFunc(slices.Clone(entities), func(e string) bool { return slices.Contains(have, e) })
+	return assign(ctx, tx, policy, come, false)
+}
+
+func scanText(row rower) (s string, err error) { return s, row.Scan(&s) }
+
+func unassign(ctx context.Context, tx *sql.Tx, policy string, entities []string) error {
+	for part := range slices.Chunk(entities, 500) {
+		marks, args := markers(part)
+		_, err := tx.ExecContext(ctx, `DELETE FROM policy_entities WHERE policy_id = ? AND entity_id IN (`+marks+`)`, append([]any{policy}, args...)...)
+		if err != nil {
+			return fmt.Errorf("take entities out of policy %s: %w", policy, err)
+		}
+	}
+	return nil
+}
+
+// assign takes the entities out of whatever policy they are in.
+func assign(ctx context.Context, tx *sql.Tx, policy string, entities []string, automatic bool) error {
+	slices.Sort(entities) // those who assign at once wait for one another in one order
+	for part := range slices.Chunk(slices.Compact(entities), 200) {
+		marks, args := markers(part)
+		if _, err := tx.ExecContext(ctx, `DELETE FROM policy_entities WHERE entity_id IN (`+marks+`)`, args...); err != nil {
+			return fmt.Errorf("take entities out of their policies: %w", err)
+		}
+		for _, e := range part {
+			if _, err := tx.ExecContext(ctx, `INSERT INTO policy_entities (entity_id, policy_id, automatic) VALUES (?,?,?)`, e, policy, automatic); duplicate(err) {
+				return stowage.Errorf(stowage.Conflict, "Entity %.64s was assigned by somebody else just now.", e)
+			} else if err != nil {
+				return fmt.Errorf("assign entity %s: %w", e, err)
+			}
+		}
+	}
+	return nil
+}
+
+// PolicyFilter narrows a list of policies. Empty fields do not.
+type PolicyFilter struct {
+	IDs      []string
+	Entities []string // those of them
+}
+
+var policyOrders = map[string]string{"name": "name", "active": "active", "priority": "priority", "created": "created_at"}
+
+func (f PolicyFilter) where(scope Scope, p Page) where {
+	w := where{}
+	if scope.ProjectID != "" {
+		w.and("project_id = ?", scope.ProjectID)
+	}
+	oneOf(&w, "id", f.IDs)
+	if len(f.Entities) > 0 {
+		marks, args := markers(f.Entities)
+		w.and("id IN (SELECT policy_id FROM policy_entities WHERE entity_id IN ("+marks+"))", args...)
+	}
+	if p.Filter != "" {
+		w.and("(name LIKE ? ESCAPE '!' OR id = ?)", like(p.Filter), asciiOr(p.Filter))
+	}
+	if p.Name != "" {
+		w.and("name LIKE ? ESCAPE '!'", like(p.Name))
+	}
+	return w
+}
+
+// Policies lists policies by name, and tells how many there are.
+func (d *DB) Policies(ctx context.Context, scope Scope, f PolicyFilter, p Page) ([]stowage.Policy, int, error) {
+	if !allASCII(append(slices.Clone(f.IDs), f.Entities...)) {
+		return nil, 0, nil
+	}
+	w := f.where(scope, p)
+	total, err := d.count(ctx, "count policies", `SELECT COUNT(*) FROM policies WHERE `+w.String(), w.args)
+	if err != nil || total == 0 {
+		return nil, 0, err
+	}
+	list, err := query(ctx, d, "list policies", scanPolicy, `SELECT `+policyColumns+` FROM policies WHERE `+w.String()+
+		` ORDER BY `+byName(policyOrders, p)+` LIMIT ? OFFSET ?`, append(slices.Clone(w.args), p.Limit, p.Offset)...)
+	return list, total, err
+}
+
+// byName is the order of a list that is by name unless another is wanted.
+func byName(orders map[string]string, p Page) string {
+	if _, known := orders[p.Order]; !known {
+		p.Order, p.Descending = "name", false
+	}
+	return ordered(orders, p, "id", false)
+}
+
+func allASCII(list []string) bool {
+	return !slices.ContainsFunc(list, func(s string) bool { return !ascii(s) })
+}
+
+// Policy gives one policy: NotFound outside the scope, too.
+func (d *DB) Policy(ctx context.Context, scope Scope, id string) (stowage.Policy, error) {
+	list, _, err := d.Policies(ctx, scope, PolicyFilter{IDs: []string{id}}, Page{Limit: 1})
+	if err != nil {
+		return stowage.Policy{}, err
+	}
+	if len(list) == 0 {
+		return stowage.Policy{}, stowage.Errorf(stowage.NotFound, "Policy %.64s could not be found.", id)
+	}
+	return list[0], nil
+}
+
+// AssigningPolicies gives those that entities come to by themselves, the oldest
+// first: an entity that two of them want is the elder's.
+func (d *DB) AssigningPolicies(ctx context.Context) ([]stowage.Policy, error) {
+	return query(ctx, d, "list policies", scanPolicy, `SELECT `+policyColumns+` FROM policies WHERE assigns = 1 ORDER BY created_at, id LIMIT 10000`)
+}
+
+// DeletePolicy deletes a policy of the scope with its rules. What it made stays,
+// and is nobody's to remove. NotFound: it is gone.
+func (d *DB) DeletePolicy(ctx context.Context, scope Scope, id string) error {
+	p, err := d.Policy(ctx, scope, id)
+	if err != nil {
+		return err
+	}
+	return d.inTx(ctx, func(tx *sql.Tx) error {
+		for _, q := range []string{
+			`DELETE FROM rule_schedules WHERE rule_id IN (SELECT id FROM policy_rules WHERE policy_id = ?)`,
+			`DELETE FROM policy_rules WHERE policy_id = ?`,
+			`DELETE FROM policy_entities WHERE policy_id = ?`,
+			`DELETE FROM policies WHERE id = ?`,
+		} {
+			if _, err := tx.ExecContext(ctx, q, p.ID); err != nil {
+				return fmt.Errorf("delete policy %s: %w", p.ID, err)
+			}
+		}
+		return nil
+	})
+}
+
+// PolicyFacts are what a list shows of a policy besides its row.
+type PolicyFacts struct {
+	Entities     int
+	AverageBytes int64 // of its backups
+}
+
+// PolicyFacts tells them of each of the policies.
+func (d *DB) PolicyFacts(ctx context.Context, policies []string) (map[string]PolicyFacts, error) {
+	facts := map[string]PolicyFacts{}
+	for part := range slices.Chunk(policies, 500) {
+		marks, args := markers(part)
+		type fact struct {
+			id string
+			n  int64
+		}
+		scan := func(row rower) (f fact, err error) { return f, row.Scan(&f.id, &f.n) }
+		counts, err := query(ctx, d, "count entities of policies", scan,
+			`SELECT policy_id, COUNT(*) FROM policy_entities WHERE policy_id IN (`+marks+`) GROUP BY policy_id`, args...)
+		if err != nil {
+			return nil, err
+		}
+		sizes, err := query(ctx, d, "measure backups of policies", scan, `SELECT policy_id, CAST(AVG(stored_bytes) AS `+d.whole()+`) FROM backups
+			WHERE policy_id IN (`+marks+`) AND status = ? GROUP BY policy_id`, append(args, stowage.BackupAvailable)...)
+		if err != nil {
+			return nil, err
+		}
+		for _, c := range counts {
+			facts[c.id] = PolicyFacts{Entities: int(c.n)}
+		}
+		for _, s := range sizes {
+			facts[s.id] = PolicyFacts{facts[s.id].Entities, s.n}
+		}
+	}
+	return facts, nil
+}
+
+// whole is what the dialect calls a whole number in a CAST.
+func (d *DB) whole() string {
+	if d.dialect == MySQL {
+		return "SIGNED"
+	}
+	return "INTEGER"
+}
+
+// PolicyEntities gives the ids of a policy's entities.
+func (d *DB) PolicyEntities(ctx context.Context, policy string) ([]string, error) {
+	return query(ctx, d, "list entities of a policy", scanText, `SELECT entity_id FROM policy_entities WHERE policy_id = ? ORDER BY entity_id LIMIT 100000`, policy)
+}
+
+// EntityPolicies gives the id and the name of the policy of each of the entities
+// that have one.
+func (d *DB) EntityPolicies(ctx context.Context, entities []string) (map[string][2]string, error) {
+	found := map[string][2]string{}
+	entities = slices.DeleteFunc(slices.Clone(entities), func(s string) bool { return !ascii(s) })
+	for part := range slices.Chunk(entities, 500) {
+		marks, args := markers(part)
+		list, err := query(ctx, d, "look for policies of entities", func(row rower) (t [3]string, err error) {
+			return t, row.Scan(&t[0], &t[1], &t[2])
+		}, `SELECT e.entity_id, p.id, p.name FROM policy_entities e JOIN policies p ON p.id = e.policy_id WHERE e.entity_id IN (`+marks+`)`, args...)
+		if err != nil {
+			return nil, err
+		}
+		for _, t := range list {
+			found[t[0]] = [2]string{t[1], t[2]}
+		}
+	}
+	return found, nil
+}
+
+// Assign puts an entity into a policy, out of whatever other; empty: into none.
+func (d *DB) Assign(ctx context.Context, entity, policy string) error {
+	return d.inTx(ctx, func(tx *sql.Tx) error {
+		if policy != "" {
+			return assign(ctx, tx, policy, []string{entity}, false)
+		}
+		if _, err := tx.ExecContext(ctx, `DELETE FROM policy_entities WHERE entity_id = ?`, entity); err != nil {
+			return fmt.Errorf("take entity %s out of its policy: %w", entity, err)
+		}
+		return nil
+	})
+}
+
+// AutoAssign puts entities into a policy that are in none, and takes those out
+// that came by themselves. Whoever was assigned meanwhile stays where he is.
+func (d *DB) AutoAssign(ctx context.Context, policy string, come, leave []string) error {
+	return d.inTx(ctx, func(tx *sql.Tx) error {
+		for part := range slices.Chunk(leave, 500) {
+			marks, args := markers(part)
+			_, err := tx.ExecContext(ctx, `DELETE FROM policy_entities WHERE policy_id = ? AND automatic = 1 AND entity_id IN (`+marks+`)`, append([]any{policy}, args...)...)
+			if err != nil {
+				return fmt.Errorf("take entities out of policy %s: %w", policy, err)
+			}
+		}
+		for _, e := range come {
+			// Only while the policy is there: it may be deleted meanwhile.
+			_, err := tx.ExecContext(ctx, `INSERT INTO policy_entities (entity_id, policy_id, automatic) SELECT ?, id, 1 FROM policies
+				WHERE id = ? AND NOT EXISTS (SELECT 1 FROM policy_entities taken WHERE taken.entity_id = ?)`, e, policy, e)
+			if err != nil && !duplicate(err) {
+				return fmt.Errorf("assign entity %s: %w", e, err)
+			}
+		}
+		return nil
+	})
+}
+
+// AutoAssigned tells which of a policy's entities came by themselves.
+func (d *DB) AutoAssigned(ctx context.Context, policy string) ([]string, error) {
+	return query(ctx, d, "list entities of a policy", scanText,
+		`SELECT entity_id FROM policy_entities WHERE policy_id = ? AND automatic = 1 ORDER BY entity_id LIMIT 100000`, policy)
+}
+
+// Candidates gives listed entities behind an id that a policy of the scope may
+// have, in the order of their ids.
+func (d *DB) Candidates(ctx context.Context, scope Scope, after string, limit int) ([]stowage.Entity, error) {
+	w := where{}
+	w.and("listed = 1 AND id > ?", after)
+	if scope.ProjectID != "" {
+		w.and("project_id IN (?, '')", scope.ProjectID)
+	}
+	return query(ctx, d, "list entities", scanEntity, `SELECT `+entityColumns+` FROM entities WHERE `+w.String()+` ORDER BY id LIMIT ?`, append(w.args, limit)...)
+}
+
+// RemoveGone takes entities that are gone from the cloud out of policies that want
+// no such, and tells how many there were.
+func (d *DB) RemoveGone(ctx context.Context, policies []string) (n int64, err error) {
+	for part := range slices.Chunk(policies, 500) {
+		marks, args := markers(part)
+		err := d.inTx(ctx, func(tx *sql.Tx) error {
+			res, err := tx.ExecContext(ctx, `DELETE FROM policy_entities WHERE policy_id IN (`+marks+`)
+				AND entity_id IN (SELECT id FROM entities WHERE present = 0)`, args...)
+			if err != nil {
+				return fmt.Errorf("take entities that are gone out of policies: %w", err)
+			}
+			gone, err := res.RowsAffected()
+			n += gone
+			return err
+		})
+		if err != nil {
+			return n, err
+		}
+	}
+	return n, nil
+}
+
+// RemoveForeign takes entities out of policies of projects that they are not of any
+// more: a volume can be given to another. It tells how many there were.
+func (d *DB) RemoveForeign(ctx context.Context) (n int64, err error) {
+	err = d.inTx(ctx, func(tx *sql.Tx) error {
+		res, err := tx.ExecContext(ctx, `DELETE FROM policy_entities WHERE EXISTS (SELECT 1 FROM policies p, entities e WHERE p.id = policy_entities.policy_id
+			AND e.id = policy_entities.entity_id AND p.project_id <> '' AND e.project_id <> '' AND e.project_id <> p.project_id)`)
+		if err != nil {
+			return fmt.Errorf("take entities of other projects out of policies: %w", err)
+		}
+		n, err = res.RowsAffected()
+		return err
+	})
+	return n, err
+}
+
+// EachPolicy gives policies behind an id, in the order of their ids.
+func (d *DB) EachPolicy(ctx context.Context, after string, limit int) ([]stowage.Policy, error) {
+	return query(ctx, d, "list policies", scanPolicy, `SELECT `+policyColumns+` FROM policies WHERE id > ? ORDER BY id LIMIT ?`, after, limit)
+}

@@ -1,0 +1,41 @@
+package manager
+
+import (
+	"context"
+
+	"github.com/stowage/stowage"
+	"github.com/stowage/stowage/db"
+)
+
+// keepSchedules begins what is due and follows it to its end. It asks neighbours
+// for every backup, so it has a loop of its own.
+func (m *Manager) keepSchedules(ctx context.Context) {
+	if m.Verbs == nil {
+		return
+	}
+	if err := m.Verbs.FireDue(ctx); err != nil && ctx.Err() == nil {
+		m.Log.WarnContext(ctx, "not all that is due begins", "error", err)
+	}
+	if err := m.Verbs.FollowRuns(ctx); err != nil && ctx.Err() == nil {
+		m.Log.WarnContext(ctx, "not all runs of schedules are followed", "error", err)
+	}
+}
+
+// doCleanup begins the deletion of what a policy keeps no longer; each is a job of
+// its own.
+func (t *task) doCleanup(ctx context.Context) error {
+	if t.Verbs == nil {
+		return stowage.Errorf(stowage.Unavailable, "This manager cannot clean up.")
+	}
+	n, err := t.Verbs.Cleanup(ctx, t.job)
+	if n > 0 {
+		t.log.InfoContext(ctx, "backups are deleted that their policy keeps no longer", "policy", t.job.By.PolicyID, "backups", n)
+	}
+	if err != nil {
+		return transient(err)
+	}
+	if !t.end(ctx, db.JobEnd{State: stowage.JobFinished, Now: t.Now()}, nil) {
+		return errLost
+	}
+	return nil
+}
