@@ -1,0 +1,70 @@
+package cloud
+
+import (
+	"context"
+
+	"github.com/stowage/stowage"
+)
+
+// ServerRequest asks for a server. What is empty is left to Nova.
+type ServerRequest struct {
+	Name     string
+	FlavorID string
+	ImageID  string // empty: it boots from the first volume
+	Zone     string
+	KeyName  string
+	Metadata map[string]string
+	Tags     []string
+	Config   bool // a config drive
+	Volumes  []stowage.ServerDisk
+	Ports    []stowage.ServerPort // ID is not looked at
+	// Mark is a UUID that finds the server and its ports again, whatever becomes of
+	// the answer. One mark is one server.
+	Mark string
+}
+
+// ServerState is how a server that was asked for gets on.
+type ServerState struct {
+	ID     string
+	Status string // as Nova says: BUILD, ACTIVE, ERROR, ...
+	Fault  string // why it is in ERROR, as Nova says
+}
+
+// The statuses of a server that are looked for.
+const (
+	ServerBuild  = "BUILD"
+	ServerActive = "ACTIVE"
+	ServerError  = "ERROR"
+)
+
+// Servers is what Stowage asks of Nova and Neutron to protect whole servers. What
+// it builds it builds with the service's own rights in the server's project, which
+// the operator gives it there, and with the project's quota: Forbidden, with a
+// message, where it has none.
+type Servers interface {
+	// Server gives any server, with the service's eyes, and all that is needed to
+	// build it again. NotFound: there is none, or it was deleted.
+	Server(ctx context.Context, id string) (stowage.ServerRecord, error)
+
+	// BuildServer asks for a server and returns while it is being built. The ports are
+	// made first, with their hardware addresses, addresses and security groups as far
+	// as they are to be had; notes tell the user what was not (an address that is
+	// another's, a security group or a keypair that is gone). Nothing is made a second
+	// time for the same mark: what an earlier call made is gone on with. Invalid,
+	// OverLimit: Nova or Neutron refuse; what was made until then stays for
+	// RemoveServer.
+	BuildServer(ctx context.Context, projectID string, req ServerRequest) (id string, notes []string, err error)
+
+	// ServerState tells how a server gets on: NotFound if there is none.
+	ServerState(ctx context.Context, id string) (ServerState, error)
+
+	// RemoveServer removes what BuildServer made for the mark, server and ports, and
+	// detaches its volumes, which stay, whatever DeleteWithServer says. It returns when the
+	// server is gone and its volumes are free: Unavailable while they are not. Nothing there is no error.
+	RemoveServer(ctx context.Context, projectID, mark string) error
+
+	// CreateVolume makes a volume in the project, as Volumes.CreateUserVolume does
+	// with a user's token, and RemoveVolume deletes one that nobody uses; gone is no error.
+	CreateVolume(ctx context.Context, projectID string, req VolumeRequest) (Volume, error)
+	RemoveVolume(ctx context.Context, projectID, id string) error
+}
