@@ -2,6 +2,16 @@ package stowage
 
 import "time"
 
+// BackupKind is what a backup is of.
+type BackupKind string
+
+// A backup of a volume has objects; one of a server is what its volumes' backups
+// have in common.
+const (
+	OfVolume BackupKind = ""
+	OfServer BackupKind = "server"
+)
+
 // DefaultContainer is where backups go when the caller names no container.
 const DefaultContainer = "volumebackups"
 
@@ -40,12 +50,16 @@ func (s BackupStatus) May(to BackupStatus) bool {
 // Known reports whether s is a status at all.
 func (s BackupStatus) Known() bool { _, ok := backupMoves[s]; return ok }
 
-// Backup is one restorable point in time of one volume.
+// Backup is one restorable point in time of one volume, or of one server.
 type Backup struct {
 	ID        int64  // ascending, never used again; the id of the HP API
 	UUID      string // the id of every protocol that wants UUIDs, and of objects
 	ProjectID string // Keystone project that owns the backup and its container
 	UserID    string // Keystone user who asked for it
+
+	Kind   BackupKind
+	SetID  int64         // of a volume's backup: that of the server it is part of; 0: none
+	Server *ServerRecord // of a server's backup: the server as it was; else nil
 
 	Name        string
 	Description string
@@ -53,7 +67,7 @@ type Backup struct {
 	Status      BackupStatus
 	FailReason  string // empty when nothing failed
 
-	Volume VolumeRecord // the volume as it was
+	Volume VolumeRecord // the volume as it was; of a server's backup: the server's id, name and zone
 
 	SizeGiB     int64 // the volume's size as Cinder counts it
 	VolumeBytes int64 // the exact length of what was read

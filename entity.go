@@ -23,6 +23,7 @@ type Entity struct {
 	// disk of one or that have backups of their own.
 	Listed    bool
 	ServerID  string // of a disk: the server it is part of
+	Excluded  bool   // of a disk: left out of backups of its server
 	Is        EntityDetails
 	UpdatedAt time.Time // when the inventory last found it changed
 }

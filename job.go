@@ -13,6 +13,10 @@ const (
 	JobDelete  JobKind = "delete"
 	JobVerify  JobKind = "verify" // looks at what is stored; the backup's status stays
 
+	JobExport JobKind = "export" // takes snapshots of all volumes of a server
+	JobStore  JobKind = "store"  // sees to it that they are stored, each by a job of its own
+	JobImport JobKind = "import" // builds a server from its volumes
+
 	JobInventory JobKind = "inventory" // looks at what the cloud holds; it is about no backup
 	JobCleanup   JobKind = "cleanup"   // deletes what a policy keeps no longer; it is about no one backup
 )
@@ -81,6 +85,9 @@ type Job struct {
 	UserID    string
 	RequestID string // the request that asked for it, for the logs of all services
 
+	// ParentID is the job that this one is a part of, or follows.
+	ParentID string
+
 	Backend  string // key of the backend it must run beside; empty: any manager
 	BackupID int64
 	VolumeID string // backup: the volume read; restore: the volume written
@@ -132,8 +139,20 @@ type JobParams struct {
 	Full bool `json:"full,omitempty"`
 	// A verification that reads every byte that a restore reads.
 	Deep bool `json:"deep,omitempty"`
+	// A restore or a deletion of a server's backup, which goes by parts.
+	Whole bool `json:"whole,omitempty"`
+	// An export: how far apart its first and its last snapshot are.
+	Spread time.Duration `json:"spread,omitempty"`
 	// The prefix of the objects of the attempt under way.
 	Prefix string `json:"prefix,omitempty"`
+}
+
+// Waits reports whether the job is one that waits for its parts, and does nothing else.
+func (j Job) Waits() bool { return j.Params.Whole || j.Kind == JobStore }
+
+// Part reports whether the job is a part of another, which is shown in its place.
+func (j Job) Part() bool {
+	return j.ParentID != "" && (j.Kind == JobBackup || j.Kind == JobRestore || j.Kind == JobDelete)
 }
 
 // RestoreMark is the key of the metadata that a volume made for a restore

@@ -11,6 +11,9 @@ import (
 // settled are the migration statuses of a volume that stays where it is.
 var settled = []string{"", "none", "success", "error"}
 
+// Migrating reports whether the volume is on its way to elsewhere.
+func (v Volume) Migrating() bool { return !slices.Contains(settled, v.MigrationStatus) }
+
 // TakeVolume locks an available volume for the owner (a UUID), shows the
 // status on it, and gives the attachment that stands for the lock and the
 // volume as it was found behind it: what was read before may have changed.
@@ -36,7 +39,7 @@ func TakeVolume(ctx context.Context, v Volumes, volumeID, owner, status string) 
 	if err != nil {
 		return attachment, none, &Unknown{err}
 	}
-	if !slices.Contains(settled, vol.MigrationStatus) {
+	if vol.Migrating() {
 		// Cinder would throw away what is written now, or move what is read.
 		if err := v.Release(ctx, attachment); err != nil {
 			return attachment, none, &Unknown{err}

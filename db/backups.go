@@ -14,23 +14,30 @@ import (
 
 const backupColumns = `id, uuid, project_id, user_id, name, description, container, status, fail_reason,
 	volume, size_gib, volume_bytes, stored_bytes, object_count, incremental, manifest, manifest_digest,
-	damaged_reason, verified_at, snapshot_at, created_at, updated_at, schedule_id, policy_id, rule_id, retention_mark, retain_until`
+	damaged_reason, verified_at, snapshot_at, created_at, updated_at, schedule_id, policy_id, rule_id, retention_mark, retain_until,
+	kind, set_id, COALESCE(server, '')`
 
 func scanBackup(row rower) (stowage.Backup, error) {
 	var (
 		b      stowage.Backup
 		volume string
+		server string
 		at     [5]int64
 	)
 	err := row.Scan(&b.ID, &b.UUID, &b.ProjectID, &b.UserID, &b.Name, &b.Description, &b.Container, &b.Status,
 		&b.FailReason, &volume, &b.SizeGiB, &b.VolumeBytes, &b.StoredBytes, &b.ObjectCount, &b.Incremental,
 		&b.Manifest, &b.ManifestDigest, &b.Damaged, &at[0], &at[1], &at[2], &at[3],
-		&b.By.ScheduleID, &b.By.PolicyID, &b.By.RuleID, &b.Mark, &at[4])
+		&b.By.ScheduleID, &b.By.PolicyID, &b.By.RuleID, &b.Mark, &at[4], &b.Kind, &b.SetID, &server)
 	if err != nil {
 		return b, err
 	}
 	if err := json.Unmarshal([]byte(volume), &b.Volume); err != nil {
 		return b, fmt.Errorf("backup %d: its volume record: %w", b.ID, err)
+	}
+	if server != "" {
+		if err := json.Unmarshal([]byte(server), &b.Server); err != nil {
+			return b, fmt.Errorf("backup %d: its server record: %w", b.ID, err)
+		}
 	}
 	b.VerifiedAt, b.SnapshotAt = fromMicros(at[0]), fromMicros(at[1])
 	b.CreatedAt, b.UpdatedAt = fromMicros(at[2]), fromMicros(at[3])
@@ -81,14 +88,14 @@ type BackupFilter struct {
 	Name     string
 }
 
-// Backups lists backups in the order of their ids, oldest first, those with an
+// Backups lists backups of volumes in the order of their ids, oldest first, those with an
 // id greater than after, at most limit of them. What a page without a filter costs
 // depends on its length alone.
 func (d *DB) Backups(ctx context.Context, scope Scope, f BackupFilter, after int64, limit int) ([]stowage.Backup, error) {
 	if !ascii(f.VolumeID) || !ascii(string(f.Status)) {
 		return nil, nil // MySQL would not compare them
 	}
-	where, args := []string{"id > ?"}, []any{after}
+	where, args := []string{"id > ? AND kind = ''"}, []any{after}
 	also := func(column, value string) {
 		if value != "" {
 			where, args = append(where, column+" = ?"), append(args, value)
@@ -136,14 +143,22 @@ func insertBackup(ctx context.Context, tx *sql.Tx, b *stowage.Backup) error {
 	if err != nil {
 		return fmt.Errorf("write backup: %w", err)
 	}
+	server := ""
+	if b.Server != nil {
+		record, err := json.Marshal(b.Server)
+		if err != nil {
+			return fmt.Errorf("write backup: %w", err)
+		}
+		server = string(record)
+	}
 	res, err := tx.ExecContext(ctx, `INSERT INTO backups (uuid, project_id, user_id, name, description, container, status,
 		fail_reason, volume_id, volume, size_gib, volume_bytes, stored_bytes, object_count, incremental, manifest,
 		manifest_digest, damaged_reason, verified_at, snapshot_at, created_at, updated_at, schedule_id, policy_id, rule_id,
-		retention_mark, retain_until) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)`,
+		retention_mark, retain_until, kind, set_id, server) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)`,
 		b.UUID, b.ProjectID, b.UserID, b.Name, b.Description, b.Container, b.Status, clip(b.FailReason, 1024), b.Volume.ID,
 		string(volume), b.SizeGiB, b.VolumeBytes, b.StoredBytes, b.ObjectCount, b.Incremental, b.Manifest, b.ManifestDigest,
 		clip(b.Damaged, 1024), micros(b.VerifiedAt), micros(b.SnapshotAt), micros(b.CreatedAt), micros(b.UpdatedAt),
-		b.By.ScheduleID, b.By.PolicyID, b.By.RuleID, b.Mark, micros(b.RetainUntil))
+		b.By.ScheduleID, b.By.PolicyID, b.By.RuleID, b.Mark, micros(b.RetainUntil), b.Kind, b.SetID, server)
 	if err != nil {
 		return fmt.Errorf("write backup: %w", err)
 	}

@@ -14,12 +14,14 @@ type JobEnd struct {
 	State stowage.JobState // finished, failed or cancelled
 	Error string           // for the user
 	Move  *BackupMove      // nil: the backup stays as it is
+	LetGo bool             // the job's parts may be claimed from now on
+	Next  *stowage.Job     // the job that follows it; nil: none
 	Reach *ReachMove       // nil: the set of objects of the job's backup stays as it is
 	Now   time.Time
 }
 
 // End ends a job that is in the state and under the fence the caller knows,
-// moves its backup and changes what that reaches: all or nothing. A job that
+// moves its backup, lets its parts go and changes what that reaches: all or nothing. A job that
 // has ended so already (the first answer got lost) is no error; one that is
 // another's now gives Conflict, and so does a lineage that has moved on. Which
 // of the two, the lineage's version tells (Reaches): if it is another one, plan
@@ -43,6 +45,16 @@ func (d *DB) End(ctx context.Context, j stowage.Job, end JobEnd) error {
 		}
 		if err := moved(res, "end job "+j.ID); err != nil {
 			return err
+		}
+		if end.LetGo {
+			if err := letGo(ctx, tx, j.ID, end.Now); err != nil {
+				return err
+			}
+		}
+		if end.Next != nil {
+			if err := insertJob(ctx, tx, end.Next); err != nil {
+				return err
+			}
 		}
 		if end.Reach != nil {
 			if err := moveReach(ctx, tx, j.BackupID, *end.Reach); err != nil {

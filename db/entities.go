@@ -9,7 +9,7 @@ import (
 	"github.com/stowage/stowage"
 )
 
-const entityColumns = `id, kind, project_id, name, present, listed, server_id, attributes, updated_at`
+const entityColumns = `id, kind, project_id, name, present, listed, server_id, attributes, updated_at, excluded`
 
 func scanEntity(row rower) (stowage.Entity, error) {
 	var (
@@ -17,7 +17,7 @@ func scanEntity(row rower) (stowage.Entity, error) {
 		attributes string
 		updated    int64
 	)
-	err := row.Scan(&e.ID, &e.Kind, &e.ProjectID, &e.Name, &e.Present, &e.Listed, &e.ServerID, &attributes, &updated)
+	err := row.Scan(&e.ID, &e.Kind, &e.ProjectID, &e.Name, &e.Present, &e.Listed, &e.ServerID, &attributes, &updated, &e.Excluded)
 	if err != nil {
 		return e, err
 	}

@@ -24,6 +24,7 @@ type HistoryFilter struct {
 	Policy      string
 	Rule        string
 	Mark        stowage.RetentionMark
+	Alone       bool // none that are part of a server's
 }
 
 var historyOrders = map[string]string{"time": "created_at", "size": "stored_bytes", "status": "status", "name": "name", "id": "id"}
@@ -35,6 +36,9 @@ func (f HistoryFilter) where(scope Scope, p Page) where {
 	}
 	if f.UUID != "" {
 		w.and("uuid = ?", f.UUID)
+	}
+	if f.Alone {
+		w.and("set_id = 0")
 	}
 	oneOf(&w, "volume_id", f.Entities)
 	oneOf(&w, "status", f.Statuses)
@@ -176,6 +180,6 @@ func (d *DB) Containers(ctx context.Context, scope Scope) ([]Container, error) {
 		var c Container
 		err := row.Scan(&c.ProjectID, &c.Name, &c.Backups, &c.Bytes)
 		return c, err
-	}, `SELECT project_id, container, COUNT(*), SUM(stored_bytes) FROM backups WHERE `+w.String()+`
+	}, `SELECT project_id, container, COUNT(*), SUM(stored_bytes) FROM backups WHERE kind = '' AND `+w.String()+`
 		GROUP BY project_id, container ORDER BY project_id, container LIMIT 10000`, w.args...)
 }

@@ -52,7 +52,7 @@ func writeEntity(ctx context.Context, tx *sql.Tx, look int64, e stowage.Entity, 
 	e.Name = clip(e.Name, 255)
 	at := slices.IndexFunc(known, func(k stowage.Entity) bool { return k.ID == e.ID })
 	if at >= 0 {
-		e.UpdatedAt = known[at].UpdatedAt
+		e.UpdatedAt, e.Excluded = known[at].UpdatedAt, known[at].Excluded // which no look finds out
 		if reflect.DeepEqual(e, known[at]) {
 			return nil
 		}
@@ -66,8 +66,8 @@ func writeEntity(ctx context.Context, tx *sql.Tx, look int64, e stowage.Entity, 
 			attributes = ?, updated_at = ? WHERE id = ?`,
 			e.Kind, e.ProjectID, e.Name, words(e), clip(e.Is.Host, 255), e.Present, e.Listed, e.ServerID, string(attributes), micros(now), e.ID)
 	} else {
-		_, err = tx.ExecContext(ctx, `INSERT INTO entities (`+entityColumns+`, seen, words, host) VALUES (?,?,?,?,?,?,?,?,?,?,?,?)`,
-			e.ID, e.Kind, e.ProjectID, e.Name, e.Present, e.Listed, e.ServerID, string(attributes), micros(now), look, words(e), clip(e.Is.Host, 255))
+		_, err = tx.ExecContext(ctx, `INSERT INTO entities (`+entityColumns+`, seen, words, host) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)`,
+			e.ID, e.Kind, e.ProjectID, e.Name, e.Present, e.Listed, e.ServerID, string(attributes), micros(now), e.Excluded, look, words(e), clip(e.Is.Host, 255))
 	}
 	if err != nil {
 		return fmt.Errorf("write entity %s: %w", e.ID, err)
@@ -86,7 +86,7 @@ func (d *DB) Unseen(ctx context.Context, look int64, kind stowage.EntityKind, no
 	return d.inTx(ctx, func(tx *sql.Tx) error {
 		if kind == stowage.EntityVolume {
 			_, err := tx.ExecContext(ctx, `DELETE FROM entities WHERE kind = ? AND present = 1 AND seen < ?
-				AND NOT EXISTS (SELECT 1 FROM backups WHERE backups.volume_id = entities.id)`, kind, look)
+				AND NOT EXISTS (SELECT 1 FROM backups WHERE backups.volume_id = entities.id AND set_id = 0)`, kind, look)
 			if err != nil {
 				return fmt.Errorf("forget volumes that are gone: %w", err)
 			}
@@ -108,7 +108,7 @@ func (d *DB) ForgetGone(ctx context.Context, scope Scope) (n int64, err error) {
 	if scope.ProjectID != "" {
 		w.and("project_id = ?", scope.ProjectID)
 	}
-	w.and("NOT EXISTS (SELECT 1 FROM backups WHERE backups.volume_id = entities.id)")
+	w.and("NOT EXISTS (SELECT 1 FROM backups WHERE backups.volume_id = entities.id AND set_id = 0)")
 	err = d.inTx(ctx, func(tx *sql.Tx) error {
 		res, err := tx.ExecContext(ctx, `DELETE FROM entities WHERE `+w.String(), w.args...)
 		if err != nil {
@@ -128,7 +128,7 @@ func (d *DB) ForgetEntity(ctx context.Context, scope Scope, id string) error {
 	if scope.ProjectID != "" {
 		w.and("project_id = ?", scope.ProjectID)
 	}
-	w.and("NOT EXISTS (SELECT 1 FROM backups WHERE backups.volume_id = entities.id)")
+	w.and("NOT EXISTS (SELECT 1 FROM backups WHERE backups.volume_id = entities.id AND set_id = 0)")
 	return d.inTx(ctx, func(tx *sql.Tx) error {
 		if _, err := tx.ExecContext(ctx, `DELETE FROM entities WHERE `+w.String(), w.args...); err != nil {
 			return fmt.Errorf("forget entity %s: %w", id, err)
@@ -137,7 +137,7 @@ func (d *DB) ForgetEntity(ctx context.Context, scope Scope, id string) error {
 	})
 }
 
-// BackedUp tells of which of the volumes there are backups.
+// BackedUp tells of which of the volumes there are backups of their own.
 func (d *DB) BackedUp(ctx context.Context, volumes []string) (map[string]bool, error) {
 	some := map[string]bool{}
 	for part := range slices.Chunk(volumes, 500) {
@@ -146,7 +146,7 @@ func (d *DB) BackedUp(ctx context.Context, volumes []string) (map[string]bool, e
 			var id string
 			err := row.Scan(&id)
 			return id, err
-		}, `SELECT DISTINCT volume_id FROM backups WHERE volume_id IN (`+marks+`)`, args...)
+		}, `SELECT DISTINCT volume_id FROM backups WHERE volume_id IN (`+marks+`) AND set_id = 0`, args...)
 		if err != nil {
 			return nil, err
 		}

@@ -14,7 +14,7 @@ import (
 
 const jobColumns = `id, kind, state, project_id, user_id, request_id, backend, backup_id, volume_id, priority,
 	ready_at, window_start, window_end, attempt, failures, fence, lease_owner, lease_expires, percent, bytes_done, bytes_all,
-	lock_state, attachment_id, leftover, params, error, created_at, started_at, finished_at, updated_at, entity_id, schedule_id, policy_id, rule_id`
+	lock_state, attachment_id, leftover, params, error, created_at, started_at, finished_at, updated_at, entity_id, schedule_id, policy_id, rule_id, parent_id`
 
 func scanJob(row rower) (stowage.Job, error) {
 	var (
@@ -25,7 +25,7 @@ func scanJob(row rower) (stowage.Job, error) {
 	err := row.Scan(&j.ID, &j.Kind, &j.State, &j.ProjectID, &j.UserID, &j.RequestID, &j.Backend, &j.BackupID, &j.VolumeID,
 		&j.Priority, &at[0], &at[1], &at[2], &j.Attempt, &j.Failures, &j.Fence, &j.LeaseOwner, &at[3], &j.Percent, &j.BytesDone,
 		&j.BytesAll, &j.Lock, &j.AttachmentID, &j.Leftover, &params, &j.Error, &at[4], &at[5], &at[6], &at[7], &j.EntityID,
-		&j.By.ScheduleID, &j.By.PolicyID, &j.By.RuleID)
+		&j.By.ScheduleID, &j.By.PolicyID, &j.By.RuleID, &j.ParentID)
 	if err != nil {
 		return j, err
 	}
@@ -44,11 +44,11 @@ func insertJob(ctx context.Context, tx *sql.Tx, j *stowage.Job) error {
 		return fmt.Errorf("write job %s: %w", j.ID, err)
 	}
 	_, err = tx.ExecContext(ctx, `INSERT INTO jobs (id, kind, state, project_id, user_id, request_id, backend, backup_id,
-		volume_id, priority, ready_at, window_start, window_end, lock_state, params, created_at, updated_at, entity_id, schedule_id, policy_id, rule_id, hidden)
-		VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)`,
+		volume_id, priority, ready_at, window_start, window_end, lock_state, params, created_at, updated_at, entity_id, schedule_id, policy_id, rule_id, parent_id, hidden)
+		VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)`,
 		j.ID, j.Kind, j.State, j.ProjectID, j.UserID, j.RequestID, j.Backend, j.BackupID, j.VolumeID, j.Priority,
 		micros(j.ReadyAt), micros(j.WindowStart), micros(j.WindowEnd), j.Lock, string(params),
-		micros(j.CreatedAt), micros(j.UpdatedAt), j.EntityID, j.By.ScheduleID, j.By.PolicyID, j.By.RuleID, j.Kind == stowage.JobVerify) // nobody asked for that
+		micros(j.CreatedAt), micros(j.UpdatedAt), j.EntityID, j.By.ScheduleID, j.By.PolicyID, j.By.RuleID, j.ParentID, j.Kind == stowage.JobVerify || j.Part()) // nobody asked for those
 	if err != nil {
 		return fmt.Errorf("write job %s: %w", j.ID, err)
 	}
@@ -93,7 +93,8 @@ func (d *DB) MakingJobs(ctx context.Context, backups []int64) (map[int64]stowage
 	making := make(map[int64]stowage.Job, len(backups))
 	for part := range slices.Chunk(backups, 500) {
 		marks, args := markers(part)
-		jobs, err := d.queryJobs(ctx, `SELECT `+jobColumns+` FROM jobs WHERE backup_id IN (`+marks+`) AND kind = ?`, append(args, stowage.JobBackup)...)
+		jobs, err := d.queryJobs(ctx, `SELECT `+jobColumns+` FROM jobs WHERE backup_id IN (`+marks+`) AND kind IN (?, ?)`,
+			append(args, stowage.JobBackup, stowage.JobExport)...)
 		if err != nil {
 			return nil, err
 		}

@@ -151,12 +151,14 @@ type Tally struct {
 	N        int
 }
 
-// RunTally counts the entities of a run.
+// RunTally counts the entities of a run. A server's backup is made when what follows
+// the export has ended.
 func (d *DB) RunTally(ctx context.Context, run int64) ([]Tally, error) {
 	return query(ctx, d, "count entities of a run", func(row rower) (t Tally, err error) {
 		return t, row.Scan(&t.PolicyID, &t.State, &t.Job, &t.N)
-	}, `SELECT e.policy_id, e.state, COALESCE(j.state, ''), COUNT(*) FROM run_entries e LEFT JOIN jobs j ON j.id = e.job_id
-		WHERE e.run_id = ? GROUP BY e.policy_id, e.state, COALESCE(j.state, '')`, run)
+	}, `SELECT e.policy_id, e.state, COALESCE(s.state, j.state, '') AS job, COUNT(*) FROM run_entries e LEFT JOIN jobs j ON j.id = e.job_id
+		LEFT JOIN jobs s ON s.parent_id = e.job_id AND s.kind = ?
+		WHERE e.run_id = ? GROUP BY e.policy_id, e.state, job`, stowage.JobStore, run)
 }
 
 // QueuedOfRun gives jobs of a policy in a run that nobody has begun.

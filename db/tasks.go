@@ -49,6 +49,7 @@ type TaskFilter struct {
 	States   []stowage.JobState
 	Kinds    []stowage.JobKind
 	Backup   string // UUID
+	Parent   string // the job they follow
 	Host     string // of the manager that works on it now
 	Project  string // of the container, and
 	Into     string // the container
@@ -80,6 +81,9 @@ func (f TaskFilter) where(scope Scope, p Page) where {
 	if f.Backup != "" {
 		w.and("backup_id = (SELECT id FROM backups WHERE uuid = ?)", f.Backup)
 	}
+	if f.Parent != "" {
+		w.and("parent_id = ?", f.Parent)
+	}
 	if f.Host != "" {
 		w.and("state = ? AND lease_owner LIKE ? ESCAPE '!'", stowage.JobRunning, like(f.Host + "/")[1:])
 	}
@@ -97,7 +101,8 @@ func (f TaskFilter) where(scope Scope, p Page) where {
 		// States and kinds are words of ASCII that a database compares to the letter.
 		text := where{}
 		oneOf(&text, "state", holding(p.Filter, stowage.JobQueued, stowage.JobRunning, stowage.JobFinished, stowage.JobFailed, stowage.JobCancelled))
-		oneOf(&text, "kind", holding(p.Filter, stowage.JobBackup, stowage.JobRestore, stowage.JobDelete, stowage.JobInventory, stowage.JobCleanup))
+		oneOf(&text, "kind", holding(p.Filter, stowage.JobBackup, stowage.JobExport, stowage.JobStore,
+			stowage.JobRestore, stowage.JobImport, stowage.JobDelete, stowage.JobInventory, stowage.JobCleanup))
 		text.and("entity_id IN (SELECT id FROM entities WHERE name LIKE ? ESCAPE '!')", like(p.Filter))
 		text.and("seq = (SELECT named.seq FROM jobs named WHERE named.id = ?)", asciiOr(p.Filter))
 		text.and("entity_id = ?", asciiOr(p.Filter))
@@ -136,7 +141,7 @@ func asciiOr(s string) string {
 
 // possible reports whether there can be such jobs at all.
 func (f TaskFilter) possible() bool {
-	all := append([]string{f.ID, f.Backup, f.Schedule, f.Policy, f.Rule}, f.Entities...)
+	all := append([]string{f.ID, f.Backup, f.Parent, f.Schedule, f.Policy, f.Rule}, f.Entities...)
 	for _, s := range f.States {
 		all = append(all, string(s))
 	}

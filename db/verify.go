@@ -10,7 +10,7 @@ import (
 )
 
 const nextToVerifyQuery = `SELECT ` + backupColumns + ` FROM backups WHERE status = '` + string(stowage.BackupAvailable) + `'
-	AND verified_at < ? ORDER BY verified_at, id LIMIT ?`
+	AND kind = '' AND verified_at < ? ORDER BY verified_at, id LIMIT ?`
 
 // NextToVerify gives available backups that were verified last before the given
 // time, or never: the least recently verified first.

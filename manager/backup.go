@@ -150,6 +150,9 @@ func (t *task) source(ctx context.Context, vols drivers.Volumes) (drivers.Source
 		if stowage.CodeOf(err) != stowage.NotFound {
 			return source, err
 		}
+		if t.job.ParentID != "" {
+			return nil, stowage.Wrap(stowage.Conflict, err, "The snapshot was removed. Another one would not be of the moment that the server's other volumes are of.")
+		}
 		t.log.WarnContext(ctx, "the snapshot is gone, taking another", "snapshot", t.job.Params.Snapshot.Name)
 	}
 	if err := t.lockVolume(ctx, stowage.VolumeBackingUp); err != nil {

@@ -133,7 +133,7 @@ func (t *task) attempt(ctx context.Context) error {
 	if err := t.readBackup(ctx); err != nil {
 		return transient(err)
 	}
-	if wish := t.cancelWanted(ctx); wish != nil && t.job.Kind != stowage.JobDelete {
+	if wish := t.cancelWanted(ctx); wish != nil && t.job.Kind != stowage.JobDelete && t.job.Kind != stowage.JobStore {
 		return wish
 	}
 	switch {
@@ -145,6 +145,10 @@ func (t *task) attempt(ctx context.Context) error {
 	switch t.job.Kind {
 	case stowage.JobBackup:
 		return t.doBackup(ctx)
+	case stowage.JobExport:
+		return t.doExport(ctx)
+	case stowage.JobStore:
+		return t.doStore(ctx)
 	case stowage.JobRestore:
 		return t.doRestore(ctx)
 	case stowage.JobDelete:
@@ -253,6 +257,8 @@ func (t *task) fail(ctx context.Context, state stowage.JobState, err error) {
 	case stowage.JobBackup:
 		move.From, move.To = stowage.BackupCreating, stowage.BackupError
 		reach = t.reachFailed
+	case stowage.JobExport, stowage.JobStore:
+		move.From, move.To = stowage.BackupCreating, stowage.BackupError
 	case stowage.JobRestore:
 		move.From, move.To = stowage.BackupRestoring, stowage.BackupAvailable
 		move.FailReason = "Restore failed: " + move.FailReason
@@ -275,8 +281,15 @@ func (t *task) fail(ctx context.Context, state stowage.JobState, err error) {
 		return
 	}
 	t.job.State = state
-	if t.job.Kind == stowage.JobBackup {
+	switch t.job.Kind {
+	case stowage.JobBackup:
 		t.undoBackup(ctx)
+	case stowage.JobExport:
+		parts, look := t.DB.PartJobs(ctx, t.job.ID)
+		if look != nil {
+			t.log.WarnContext(ctx, "parts not ended, a sweep will", "error", look)
+		}
+		t.dropParts(ctx, parts, move.FailReason)
 	}
 	t.tidy(ctx, t.job)
 }
@@ -298,6 +311,7 @@ func (t *task) end(ctx context.Context, end db.JobEnd, reach func(context.Contex
 		}
 		switch {
 		case err == nil:
+			t.wake(ctx, t.job)
 			return true
 		case stowage.CodeOf(err) == stowage.Conflict && end.Reach != nil && end.Reach.Lineage.Version != tried && ctx.Err() == nil:
 			tried = end.Reach.Lineage.Version

@@ -29,7 +29,7 @@ func (m *Manager) clearUp(ctx context.Context) {
 	within, cancel := context.WithTimeout(ctx, m.Lease)
 	defer cancel()
 	for _, sweep := range []func(context.Context){
-		m.ringAgain, m.tidyEnded, m.removeLeftovers, m.removeBases, m.scrub, m.reapSessions, m.askInventory,
+		m.ringAgain, m.dropHeld, m.tidyEnded, m.removeLeftovers, m.removeBases, m.scrub, m.reapSessions, m.askInventory,
 	} {
 		if within.Err() == nil {
 			sweep(within)

@@ -13,7 +13,7 @@ import (
 // neither available nor in error. Forbidden: the user may not delete objects
 // of its container.
 func (s *Service) DeleteBackup(ctx context.Context, user cloud.User, scope db.Scope, id int64) error {
-	b, err := s.DB.Backup(ctx, scope, id)
+	b, err := s.volumeBackup(ctx, scope, id)
 	if err != nil {
 		return err
 	}
@@ -67,7 +67,7 @@ func (s *Service) DeleteEntity(ctx context.Context, user cloud.User, scope db.Sc
 	if _, err := s.DB.Entity(ctx, scope, entity); err != nil {
 		return nil, err
 	}
-	f := db.HistoryFilter{Entities: []string{entity}, Statuses: []stowage.BackupStatus{stowage.BackupCreating, stowage.BackupRestoring}}
+	f := db.HistoryFilter{Entities: []string{entity}, Alone: true, Statuses: []stowage.BackupStatus{stowage.BackupCreating, stowage.BackupRestoring}}
 	if _, busy, err := s.DB.History(ctx, scope, f, db.Page{Limit: 1}); err != nil {
 		return nil, err
 	} else if busy > 0 {

@@ -166,9 +166,9 @@ func (s *Service) begin(ctx context.Context, r stowage.Run, e stowage.Entry) sto
 	var skip string
 	asked, err := s.asked(ctx, e.JobID)
 	if err == nil && !asked {
-		var req BackupRequest
+		var req scheduledRequest
 		if req, skip, err = s.scheduled(ctx, r, e); err == nil && skip == "" {
-			_, err = s.BackupVolume(ctx, cloud.User{}, req)
+			err = s.backup(ctx, req)
 		}
 		if err != nil {
 			// Another may have asked beside us, or we got further than we saw.
@@ -225,7 +225,7 @@ func orReason(reason, other string) string {
 }
 
 // scheduled gives the request for an entity's backup, or why there is to be none.
-func (s *Service) scheduled(ctx context.Context, r stowage.Run, e stowage.Entry) (req BackupRequest, skip string, err error) {
+func (s *Service) scheduled(ctx context.Context, r stowage.Run, e stowage.Entry) (req scheduledRequest, skip string, err error) {
 	entity, err := s.DB.Entity(ctx, db.Scope{}, e.EntityID)
 	if stowage.CodeOf(err) == stowage.NotFound {
 		return req, "It is not known any more.", nil
@@ -251,8 +251,6 @@ func (s *Service) scheduled(ctx context.Context, r stowage.Run, e stowage.Entry)
 	switch {
 	case mayProtect(p, entity) != nil: // it was transferred, and the next look at the cloud takes it out
 		return req, "It is of another project than the policy.", nil
-	case entity.Kind == stowage.EntityServer:
-		return req, "Servers cannot be backed up as one yet: assign their volumes.", nil
 	case !entity.Present:
 		return req, "It is gone from the cloud.", nil
 	case entity.Unsupported() != "":
@@ -260,11 +258,29 @@ func (s *Service) scheduled(ctx context.Context, r stowage.Run, e stowage.Entry)
 	case owner == "":
 		return req, "Neither the volume nor the policy is of a project.", nil
 	}
-	return BackupRequest{
+	return scheduledRequest{entity.Kind, BackupRequest{
 		VolumeID: entity.ID, Name: entity.Name, Container: rule.Is.Container, Full: r.Full, OnBehalf: owner,
 		When: When{Priority: &p.Priority, End: r.WindowEnd}, JobID: e.JobID,
 		By: stowage.Origin{ScheduleID: r.ScheduleID, PolicyID: e.PolicyID, RuleID: e.RuleID},
-	}, "", nil
+	}}, "", nil
+}
+
+// scheduledRequest asks for a backup of a volume or of a server.
+type scheduledRequest struct {
+	kind stowage.EntityKind
+	BackupRequest
+}
+
+// backup begins a backup that nobody but a schedule asks for.
+func (s *Service) backup(ctx context.Context, req scheduledRequest) (err error) {
+	if req.kind != stowage.EntityServer {
+		_, err = s.BackupVolume(ctx, cloud.User{}, req.BackupRequest)
+		return err
+	}
+	_, err = s.BackupServer(ctx, cloud.User{}, ServerRequest{
+		ServerID: req.VolumeID, Name: req.Name, Container: req.Container, Full: req.Full, When: req.When, OnBehalf: req.OnBehalf, JobID: req.JobID, By: req.By,
+	})
+	return err
 }
 
 // checkRun holds the policies of a run to their thresholds, and ends it if nothing

@@ -191,14 +191,11 @@ func (s *Service) Entity(ctx context.Context, scope db.Scope, id string) (Protec
 }
 
 func (s *Service) protected(ctx context.Context, scope db.Scope, list []stowage.Entity) ([]Protected, error) {
-	var volumes, projects []string
+	var ids, projects []string
 	for _, e := range list {
-		projects = append(projects, e.ProjectID)
-		if e.Kind == stowage.EntityVolume {
-			volumes = append(volumes, e.ID)
-		}
+		ids, projects = append(ids, e.ID), append(projects, e.ProjectID)
 	}
-	latest, full, err := s.DB.LatestBackups(ctx, scope, volumes)
+	latest, full, err := s.DB.LatestBackups(ctx, scope, ids)
 	if err != nil {
 		return nil, err
 	}

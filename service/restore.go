@@ -34,7 +34,7 @@ func (s *Service) RestoreBackup(ctx context.Context, user cloud.User, scope db.S
 	if err := (When{Priority: req.Priority}).check(s.Now()); err != nil {
 		return none, err
 	}
-	b, err := s.DB.Backup(ctx, scope, id)
+	b, err := s.volumeBackup(ctx, scope, id)
 	if err != nil {
 		return none, err
 	}

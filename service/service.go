@@ -36,6 +36,7 @@ type Options struct {
 	Transport  rpc.Transport
 	Volumes    cloud.Volumes
 	Containers cloud.Containers
+	Servers    cloud.Servers // nil: the cloud has none
 	Now        func() time.Time
 	NewID      func() string // UUIDs
 	Log        *slog.Logger
@@ -73,7 +74,7 @@ func New(o Options) *Service {
 
 // Backup gives one backup of the scope.
 func (s *Service) Backup(ctx context.Context, scope db.Scope, id int64) (View, error) {
-	b, err := s.DB.Backup(ctx, scope, id)
+	b, err := s.volumeBackup(ctx, scope, id)
 	if err != nil {
 		return View{}, err
 	}
@@ -82,6 +83,16 @@ func (s *Service) Backup(ctx context.Context, scope db.Scope, id int64) (View, e
 		return View{}, err
 	}
 	return views[0], nil
+}
+
+// volumeBackup gives one backup of the scope that is of a volume. A server's backup
+// has an id, too, but those who know backups by their ids know none of servers.
+func (s *Service) volumeBackup(ctx context.Context, scope db.Scope, id int64) (stowage.Backup, error) {
+	b, err := s.DB.Backup(ctx, scope, id)
+	if err == nil && b.Kind != stowage.OfVolume {
+		return stowage.Backup{}, stowage.Errorf(stowage.NotFound, "Backup %d could not be found.", id)
+	}
+	return b, err
 }
 
 // Backups lists a page of the scope's backups, oldest first, behind the id after.

@@ -71,6 +71,9 @@ func (s *Service) tasks(ctx context.Context, jobs []stowage.Job) ([]Task, error)
 	if err != nil {
 		return nil, err
 	}
+	if err := s.addParts(ctx, jobs); err != nil {
+		return nil, err
+	}
 	tasks := make([]Task, len(jobs))
 	for i, j := range jobs {
 		t := Task{Job: j, Entity: Entity{j.EntityID, names[j.EntityID]}, Schedule: Entity{j.By.ScheduleID, schedules[j.By.ScheduleID]}}
@@ -87,6 +90,38 @@ func (s *Service) tasks(ctx context.Context, jobs []stowage.Job) ([]Task, error)
 		tasks[i] = t
 	}
 	return tasks, nil
+}
+
+// addParts tells of jobs that wait for others how those get on: that they are given
+// back between two looks is nobody's business.
+func (s *Service) addParts(ctx context.Context, jobs []stowage.Job) error {
+	var parents []string
+	of := func(j stowage.Job) string {
+		if j.Kind == stowage.JobStore {
+			return j.ParentID
+		}
+		return j.ID
+	}
+	for _, j := range jobs {
+		if j.Waits() && !j.State.Ended() {
+			parents = append(parents, of(j))
+		}
+	}
+	progress, err := s.DB.PartProgress(ctx, parents)
+	if err != nil {
+		return err
+	}
+	for i, j := range jobs {
+		p, some := progress[of(j)]
+		if !some || !j.Waits() || j.State.Ended() {
+			continue
+		}
+		jobs[i].Percent, jobs[i].BytesDone, jobs[i].BytesAll = min(p.Percent, 99), p.Done, p.All
+		if j.State == stowage.JobQueued && j.Attempt > 0 {
+			jobs[i].State = stowage.JobRunning
+		}
+	}
+	return nil
 }
 
 // HideTask takes a task off the list, and cancels it first if it has not ended:
@@ -183,6 +218,8 @@ func (s *Service) endUnclaimed(ctx context.Context, j stowage.Job, reason string
 	switch j.Kind {
 	case stowage.JobBackup:
 		end.Move = &db.BackupMove{ID: j.BackupID, From: stowage.BackupCreating, To: stowage.BackupError, FailReason: reason, Now: s.Now()}
+	case stowage.JobExport:
+		end.Move = endSet(j.BackupID, reason, s.Now())
 	case stowage.JobRestore:
 		end.Move = &db.BackupMove{
 			ID: j.BackupID, From: stowage.BackupRestoring, To: stowage.BackupAvailable, FailReason: "Restore: " + reason, Now: s.Now(),

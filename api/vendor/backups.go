@@ -43,6 +43,9 @@ func historyFilter(q url.Values) db.HistoryFilter {
 		UUID: value(q, "backup"), Entities: values(q, "protected-entity", "protectedEntity", "virtual-machine"),
 		Since: timeOf(q, "from"), Until: timeOf(q, "to"),
 	}
+	// A volume's backup that is part of a server's is told of where that volume, or
+	// that backup, is asked for.
+	f.Alone = f.UUID == "" && len(f.Entities) == 0
 	for _, name := range enums(q, "status", "location-status") {
 		f.Statuses = append(f.Statuses, backupStatuses[name]...)
 		if backupStatuses[name] == nil {
@@ -149,7 +152,8 @@ func (a *API) acknowledge(w http.ResponseWriter, r request) error {
 	return a.backup(w, r)
 }
 
-// files are the disks that a backup holds: of a volume, the one.
+// files are the disks that a backup holds: of a volume, the one; of a server, one for
+// each of its volumes that was backed up.
 func (a *API) files(w http.ResponseWriter, r request) error {
 	uuid := value(r.URL.Query(), "backup")
 	if uuid == "" {
@@ -159,9 +163,17 @@ func (a *API) files(w http.ResponseWriter, r request) error {
 	if err != nil {
 		return err
 	}
+	points := []service.Point{p}
+	if p.Kind == stowage.OfServer {
+		if points, err = a.Service.Parts(r.Context(), p.Backup); err != nil {
+			return err
+		}
+	}
 	files := []backupFile{}
-	if p.Status == stowage.BackupAvailable || p.Status == stowage.BackupRestoring {
-		files = append(files, fileView(p))
+	for _, one := range points {
+		if made(one) {
+			files = append(files, fileView(one))
+		}
 	}
 	respond(w, files, len(files))
 	return nil

@@ -48,6 +48,16 @@ func backupView(p service.Point) backup {
 	if p.Damaged != "" {
 		v.Warned, v.Warnings = true, append(v.Warnings, p.Damaged)
 	}
+	if j := p.Made; j != nil && j.Params.Spread > farApart {
+		v.Warned, v.Warnings = true, append(v.Warnings, fmt.Sprintf("The snapshots of its volumes are %s apart.", j.Params.Spread.Round(time.Millisecond)))
+	}
+	if p.Server != nil {
+		for _, d := range p.Server.Disks {
+			if d.Left != "" {
+				v.Warned, v.Warnings = true, append(v.Warnings, fmt.Sprintf("Volume %s (%s) is not in it: %s", d.VolumeID, d.Device, d.Left))
+			}
+		}
+	}
 	if made(p) {
 		v.Type = maybeEnum(backupType(!p.Incremental))
 	}
@@ -60,6 +70,9 @@ func backupView(p service.Point) backup {
 	v.Duration = v.Times.QueuedExport + v.Times.Export
 	return v
 }
+
+// farApart is how far snapshots of one server may be apart before it is worth a word.
+const farApart = 5 * time.Second
 
 // made reports whether there is something to restore.
 func made(p service.Point) bool {

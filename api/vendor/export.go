@@ -1,12 +1,14 @@
 package vendor
 
 import (
+	"context"
 	"net/http"
 	"strings"
 	"time"
 
 	"github.com/stowage/stowage"
 	"github.com/stowage/stowage/api"
+	"github.com/stowage/stowage/cloud"
 	"github.com/stowage/stowage/db"
 	"github.com/stowage/stowage/service"
 )
@@ -62,11 +64,11 @@ func (a *API) export(w http.ResponseWriter, r request) error {
 	}
 	var begun []service.Task
 	for _, req := range requests {
-		b, err := a.Service.BackupVolume(r.Context(), api.User(r.Request, r.caller), req)
+		b, err := req(r.Context(), api.User(r.Request, r.caller))
 		if err != nil {
 			return some(err, len(begun), len(requests))
 		}
-		f := db.TaskFilter{Backup: b.UUID, Kinds: []stowage.JobKind{stowage.JobBackup}}
+		f := db.TaskFilter{Backup: b.UUID, Kinds: []stowage.JobKind{stowage.JobBackup, stowage.JobExport}}
 		tasks, _, err := a.Service.Tasks(r.Context(), db.Scope{ProjectID: b.ProjectID}, f, db.Page{Limit: 1})
 		if err != nil {
 			return some(err, len(begun), len(requests))
@@ -86,8 +88,11 @@ func some(err error, begun, of int) error {
 	return stowage.Wrap(stowage.CodeOf(err), err, "%s (%d of %d had begun.)", stowage.MessageOf(err), begun, of)
 }
 
+// begin begins the backup of one entity.
+type begin func(context.Context, cloud.User) (stowage.Backup, error)
+
 // exportRequests checks what is asked for.
-func (a *API) exportRequests(r request, body exportBody) ([]service.BackupRequest, error) {
+func (a *API) exportRequests(r request, body exportBody) ([]begin, error) {
 	if len(body.Entities) == 0 {
 		return nil, stowage.Errorf(stowage.Invalid, "protectedEntities must name one entity at least.")
 	}
@@ -106,7 +111,7 @@ func (a *API) exportRequests(r request, body exportBody) ([]service.BackupReques
 	default:
 		return nil, stowage.Errorf(stowage.Invalid, "backupType must be FULL or INCREMENTAL.")
 	}
-	var list []service.BackupRequest
+	var list []begin
 	for _, e := range body.Entities {
 		p, err := a.Service.Entity(r.Context(), r.scope, e.GUID)
 		if err != nil {
@@ -119,9 +124,24 @@ func (a *API) exportRequests(r request, body exportBody) ([]service.BackupReques
 		if err := mayExport(p.Entity); err != nil {
 			return nil, err
 		}
-		list = append(list, req)
+		if p.Kind == stowage.EntityServer {
+			list = append(list, a.exportServer(req))
+			continue
+		}
+		list = append(list, func(ctx context.Context, u cloud.User) (stowage.Backup, error) {
+			return a.Service.BackupVolume(ctx, u, req)
+		})
 	}
 	return list, nil
+}
+
+func (a *API) exportServer(req service.BackupRequest) begin {
+	of := service.ServerRequest{
+		ServerID: req.VolumeID, Name: req.Name, Container: req.Container, Full: req.Full, When: req.When, OnBehalf: req.OnBehalf,
+	}
+	return func(ctx context.Context, u cloud.User) (stowage.Backup, error) {
+		return a.Service.BackupServer(ctx, u, of)
+	}
 }
 
 // maxEntities bounds one request: each of them is looked at before any begins.
@@ -129,10 +149,8 @@ const maxEntities = 200
 
 func mayExport(e stowage.Entity) error {
 	switch {
-	case e.Kind == stowage.EntityServer:
-		return stowage.Errorf(stowage.Invalid, "Server %s cannot be backed up as one yet: back up its volumes.", orText(e.Name, e.ID))
 	case !e.Present:
-		return stowage.Errorf(stowage.Invalid, "Volume %s is gone.", e.ID)
+		return stowage.Errorf(stowage.Invalid, "%s is gone.", orText(e.Name, e.ID))
 	case e.Unsupported() != "":
 		return stowage.Errorf(stowage.Invalid, "%s", e.Unsupported())
 	}

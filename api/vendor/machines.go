@@ -71,7 +71,7 @@ func (a *API) machineView(p service.Protected, integration bool) machine {
 		m.LastFullSize = b.StoredBytes
 		m.LastFullBackup = refTo(b.UUID, m.Name+" - "+b.SnapshotAt.UTC().Format("2006-01-02 15:04:05"))
 	}
-	if p.Present && p.Kind == stowage.EntityVolume && p.Unsupported() == "" {
+	if p.Present && p.Unsupported() == "" {
 		m.Actions = append(m.Actions, enumOf("BACKUP"))
 	}
 	return m
@@ -153,7 +153,7 @@ type disk struct {
 func diskView(e stowage.Entity) disk {
 	why := e.Unsupported()
 	return disk{
-		GUID: e.ID, UUID: e.ID, Name: orText(e.Name, e.ID), Size: e.Is.SizeGiB * stowage.GiB, Present: e.Present,
+		GUID: e.ID, UUID: e.ID, Name: orText(e.Name, e.ID), Size: e.Is.SizeGiB * stowage.GiB, Present: e.Present, Excluded: e.Excluded,
 		Supported: why == "", Why: why, Type: maybeEnum(e.Is.Type), Device: e.Is.Device, Bootable: e.Is.Bootable,
 	}
 }
@@ -169,6 +169,27 @@ func (a *API) disks(w http.ResponseWriter, r request) error {
 		return err
 	}
 	respond(w, each(found, diskView), len(found))
+	return nil
+}
+
+// setDisk takes the whole disk back; what can be changed is whether it is left out.
+func (a *API) setDisk(w http.ResponseWriter, r request) error {
+	var body struct {
+		Excluded *truth `json:"excludedFromBackup"`
+	}
+	if err := r.read(&body); err != nil {
+		return err
+	}
+	if body.Excluded != nil {
+		if err := a.Service.ExcludeDisk(r.Context(), r.scope, r.guid(), bool(*body.Excluded)); err != nil {
+			return err
+		}
+	}
+	p, err := a.Service.Entity(r.Context(), r.scope, r.guid())
+	if err != nil {
+		return err
+	}
+	api.WriteJSON(w, http.StatusOK, diskView(p.Entity))
 	return nil
 }
 

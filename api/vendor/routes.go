@@ -57,6 +57,7 @@ func routes() []route {
 		does(http.MethodDelete, "/virtual-machines/all-non-present", auth.RuleVendorDelete, (*API).forgetGone),
 		alwaysNone(http.MethodPost, "/virtual-machines/incremental-not-possible", "an increment needs no schedule: where there is no base, a full backup is made"),
 		lists("/virtual-machine-disks", (*API).disks),
+		does(http.MethodPut, "/virtual-machine-disks/{guid}/settings", auth.RuleVendorPolicies, (*API).setDisk),
 		lists("/virtual-machine-flavors", resources(stowage.ResourceFlavor, resourceRef)),
 		nothing("/snapshots", "snapshots are kept for the next backup only"),
 		lists("/network", resources(stowage.ResourceNetwork, resourceRef)),

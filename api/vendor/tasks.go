@@ -19,7 +19,8 @@ import (
 // it has finished.
 var (
 	taskTypes = map[stowage.JobKind]string{
-		stowage.JobBackup: "EXPORT", stowage.JobRestore: "RESTORE", stowage.JobDelete: "DELETE", stowage.JobInventory: "INVENTORY_SYNC",
+		stowage.JobBackup: "EXPORT", stowage.JobExport: "EXPORT", stowage.JobStore: "STORE", stowage.JobImport: "IMPORT",
+		stowage.JobRestore: "RESTORE", stowage.JobDelete: "DELETE", stowage.JobInventory: "INVENTORY_SYNC",
 		stowage.JobCleanup: "BACKUP_CLEANUP",
 	}
 	taskStates = map[stowage.JobState]string{
@@ -65,9 +66,9 @@ func taskFilter(q url.Values) db.TaskFilter {
 		Entities: values(q, "protected-entity", "protectedEntity", "virtual-machine"),
 		States:   known(enums(q, "state", "states"), taskStates),
 		Kinds:    known(enums(q, "type", "types"), taskTypes),
-		Backup:   value(q, "backup"),
-		Host:     value(q, "node"),
-		Since:    timeOf(q, "from"), Until: timeOf(q, "to"),
+		Backup:   value(q, "backup"), Parent: value(q, "parent-task", "parentTask"),
+		Host:  value(q, "node"),
+		Since: timeOf(q, "from"), Until: timeOf(q, "to"),
 	}
 	if job := value(q, "restore-job"); job != "" {
 		f.ID = job

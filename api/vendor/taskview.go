@@ -46,6 +46,7 @@ type task struct {
 	Backup      *ref       `json:"backup,omitempty"`
 	Origin      *entityRef `json:"originEntity,omitempty"`
 	StatusInfo  string     `json:"statusInfo,omitempty"`
+	Parent      *ref       `json:"parentTask,omitempty"`
 	Execution   *ref       `json:"workflowExecution,omitempty"`
 	RestoreType *enum      `json:"restoreType,omitempty"`
 	TenantID    string     `json:"tenantId,omitempty"`
@@ -57,7 +58,7 @@ func (a *API) taskView(t service.Task) task {
 		GUID: t.ID, State: enumOf(taskStates[t.State]), Type: enumOf(taskTypes[t.Kind]), Progress: t.Percent, Priority: t.Priority,
 		WindowStart: millis(t.WindowStart), WindowEnd: millis(t.WindowEnd), Created: millis(t.CreatedAt), Started: millis(t.StartedAt),
 		Finished: millis(t.FinishedAt), Entity: entityTo(t.Entity), Target: entityTo(t.Target), Node: refTo(t.Host, t.Host),
-		Manager: a.managerRef(), Origin: origin(t), StatusInfo: t.Error, Execution: refTo(t.ID, taskTypes[t.Kind]),
+		Manager: a.managerRef(), Origin: origin(t), StatusInfo: t.Error, Execution: refTo(orText(t.ParentID, t.ID), taskTypes[t.Kind]), Parent: refTo(t.ParentID, ""),
 		TenantID: t.ProjectID, RetryCount: t.Failures,
 	}
 	if v.Entity != nil {
@@ -68,7 +69,7 @@ func (a *API) taskView(t service.Task) task {
 		v.Destination = destinationRef(b.ProjectID, b.Container)
 	}
 	switch t.Kind {
-	case stowage.JobBackup:
+	case stowage.JobBackup, stowage.JobExport:
 		v.BackupType = maybeEnum(backupType(t.Params.Full || t.Backup != nil && t.State == stowage.JobFinished && !t.Backup.Incremental))
 	case stowage.JobRestore:
 		v.RestoreType = maybeEnum("RESTORE")

@@ -1,0 +1,140 @@
+package db
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"time"
+
+	"github.com/stowage/stowage"
+)
+
+// A server's backup is made by jobs in a row:
+//
+//	export                takes the snapshots; its parts are held until then
+//	backup, backup, ...   its parts: each stores one volume
+//	store                 follows the export, and ends when the parts have ended
+//
+// What is held has a window that never comes.
+var held = time.Date(9999, 12, 31, 0, 0, 0, 0, time.UTC)
+
+// Part is the backup of one volume of a server, with the job that makes it.
+type Part struct {
+	Backup stowage.Backup
+	Job    stowage.Job
+}
+
+// CreateSet writes the backup of a server with its parts, and the job that takes the
+// snapshots, sets their ids, and ties them together. The parts are held.
+func (d *DB) CreateSet(ctx context.Context, set *stowage.Backup, export *stowage.Job, parts []Part) error {
+	return d.inTx(ctx, func(tx *sql.Tx) error {
+		if err := insertBackup(ctx, tx, set); err != nil {
+			return err
+		}
+		export.BackupID = set.ID
+		if err := insertJob(ctx, tx, export); err != nil {
+			return err
+		}
+		for i := range parts {
+			b, j := &parts[i].Backup, &parts[i].Job
+			b.SetID = set.ID
+			if err := insertBackup(ctx, tx, b); err != nil {
+				return err
+			}
+			j.BackupID, j.ParentID, j.ReadyAt, j.WindowStart = b.ID, export.ID, held, held
+			if err := insertJob(ctx, tx, j); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// PartJobs gives the jobs that are parts of a job, in the order they were written.
+func (d *DB) PartJobs(ctx context.Context, parent string) ([]stowage.Job, error) {
+	return d.queryJobs(ctx, "SELECT "+jobColumns+" FROM jobs WHERE parent_id = ? AND hidden = 1 ORDER BY seq", orNobodys(parent))
+}
+
+// SetBackups gives the backups that are part of a server's.
+func (d *DB) SetBackups(ctx context.Context, set int64) ([]stowage.Backup, error) {
+	if set == 0 {
+		return nil, nil
+	}
+	return query(ctx, d, "list parts of a backup", scanBackup, `SELECT `+backupColumns+` FROM backups WHERE set_id = ? ORDER BY id`, set)
+}
+
+// HeldParts gives jobs that are held for one that has ended and did not let them go.
+func (d *DB) HeldParts(ctx context.Context, limit int) ([]stowage.Job, error) {
+	return d.queryJobs(ctx, `SELECT `+jobColumns+` FROM jobs WHERE state = ? AND window_start = ? AND parent_id IN
+		(SELECT id FROM jobs WHERE state IN (?, ?)) ORDER BY seq LIMIT ?`,
+		stowage.JobQueued, micros(held), stowage.JobFailed, stowage.JobCancelled, limit)
+}
+
+// letGo lets the parts of a job be claimed.
+func letGo(ctx context.Context, tx *sql.Tx, parent string, now time.Time) error {
+	_, err := tx.ExecContext(ctx, `UPDATE jobs SET ready_at = 0, window_start = 0, updated_at = ? WHERE parent_id = ? AND state = ? AND window_start = ?`,
+		micros(now), parent, stowage.JobQueued, micros(held))
+	if err != nil {
+		return fmt.Errorf("let go the parts of job %s: %w", parent, err)
+	}
+	return nil
+}
+
+// Wake lets a waiting job look again at once at what it waits for: the one that a part
+// is of, and the one that follows that.
+func (d *DB) Wake(ctx context.Context, parent string, now time.Time) (n int64, err error) {
+	if parent == "" {
+		return 0, nil
+	}
+	err = d.inTx(ctx, func(tx *sql.Tx) error {
+		res, err := tx.ExecContext(ctx, `UPDATE jobs SET ready_at = 0, rung_at = ? WHERE state = ? AND attempt > 0 AND ready_at > ? AND window_start <= ?
+			AND (id = ? OR parent_id = ?)`, micros(now), stowage.JobQueued, micros(now), micros(now), parent, parent)
+		if err != nil {
+			return fmt.Errorf("wake job %s: %w", parent, err)
+		}
+		n, err = res.RowsAffected()
+		return err
+	})
+	return n, err
+}
+
+// Progress is how far the parts of a job are.
+type Progress struct {
+	Percent   int
+	Done, All int64 // bytes
+}
+
+// PartProgress tells how far the parts of jobs are, together.
+func (d *DB) PartProgress(ctx context.Context, parents []string) (map[string]Progress, error) {
+	all := map[string]Progress{}
+	if len(parents) == 0 {
+		return all, nil
+	}
+	marks, args := markers(parents)
+	type row struct {
+		id string
+		Progress
+	}
+	list, err := query(ctx, d, "measure parts of jobs", func(r rower) (one row, err error) {
+		return one, r.Scan(&one.id, &one.Percent, &one.Done, &one.All)
+	}, `SELECT parent_id, CAST(AVG(percent) AS `+d.whole()+`), SUM(bytes_done), SUM(bytes_all) FROM jobs
+		WHERE hidden = 1 AND parent_id IN (`+marks+`) GROUP BY parent_id`, args...)
+	for _, one := range list {
+		all[one.id] = one.Progress
+	}
+	return all, err
+}
+
+// Exclude says whether a disk is left out of backups of its server: NotFound outside
+// the scope, too.
+func (d *DB) Exclude(ctx context.Context, scope Scope, id string, out bool) error {
+	if _, err := d.Entity(ctx, scope, id); err != nil {
+		return err
+	}
+	return d.inTx(ctx, func(tx *sql.Tx) error {
+		if _, err := tx.ExecContext(ctx, `UPDATE entities SET excluded = ? WHERE id = ?`, out, id); err != nil {
+			return fmt.Errorf("change entity %s: %w", id, err)
+		}
+		return nil
+	})
+}

@@ -1,0 +1,182 @@
+package manager
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/stowage/stowage"
+	"github.com/stowage/stowage/db"
+	"github.com/stowage/stowage/drivers"
+)
+
+// farApart is how long the first and the last snapshot of a server may be apart
+// before it is worth a warning.
+const farApart = 5 * time.Second
+
+// piece is one volume of a server that is exported.
+type piece struct {
+	job  stowage.Job // that will store it
+	vols drivers.Volumes
+}
+
+// doExport takes snapshots of all volumes of a server, one right behind the other in
+// the order of their devices, and lets the jobs go that store them. Nothing is locked:
+// the volumes are in use, and stay so. Nova has no call that would quiesce a guest, so
+// what is on them is what a power cut would leave.
+//
+// What an earlier attempt took is of another moment: it is removed first. Once the
+// parts are let go, no other attempt can come.
+func (t *task) doExport(ctx context.Context) error {
+	pieces, err := t.pieces(ctx)
+	if err != nil {
+		return transient(err)
+	}
+	for i := range pieces {
+		p := &pieces[i]
+		if p.job.Leftover {
+			if err := p.vols.RemoveSnapshot(ctx, p.job.Params.Snapshot); err != nil {
+				return transient(fmt.Errorf("remove a snapshot of an earlier attempt: %w", err))
+			}
+		}
+		p.job.Leftover = true
+		p.job.Params.Snapshot = stowage.Snapshot{Name: p.job.Params.Snapshot.Name, Volume: p.job.Params.Volume}
+		if err := t.DB.Note(ctx, p.job, t.Now()); err != nil {
+			return err
+		}
+	}
+	if !t.fresh() {
+		return errLost
+	}
+	for i := range pieces {
+		p := &pieces[i]
+		p.job.Params.Snapshot, err = p.vols.CreateSnapshot(ctx, p.job.Params.Volume, p.job.Params.Snapshot.Name)
+		if err != nil {
+			return transient(fmt.Errorf("take a snapshot of volume %s: %w", p.job.VolumeID, err))
+		}
+	}
+	for _, p := range pieces {
+		if err := t.DB.Note(ctx, p.job, t.Now()); err != nil {
+			return err
+		}
+	}
+	t.job.Params.Spread = spread(pieces)
+	if err := t.DB.Note(ctx, t.job, t.Now()); err != nil {
+		return err
+	}
+	t.log.InfoContext(ctx, "snapshots of a server taken", "server", t.job.EntityID, "volumes", len(pieces), "spread", t.job.Params.Spread)
+	now := t.Now()
+	store := stowage.Job{
+		ID: t.NewID(), Kind: stowage.JobStore, State: stowage.JobQueued, ProjectID: t.job.ProjectID, UserID: t.job.UserID, RequestID: t.job.RequestID,
+		BackupID: t.job.BackupID, EntityID: t.job.EntityID, Priority: t.job.Priority, ParentID: t.job.ID, By: t.job.By,
+		ReadyAt: now, CreatedAt: now, UpdatedAt: now,
+	}
+	if !t.end(ctx, db.JobEnd{State: stowage.JobFinished, LetGo: true, Next: &store, Now: now}, nil) {
+		return errLost
+	}
+	t.ringParts(ctx, pieces)
+	return nil
+}
+
+// pieces gives the volumes that are to be exported, where they are now.
+func (t *task) pieces(ctx context.Context) ([]piece, error) {
+	jobs, err := t.DB.PartJobs(ctx, t.job.ID)
+	if err != nil {
+		return nil, err
+	}
+	var pieces []piece
+	for _, j := range jobs {
+		vol, err := t.Volumes.Volume(ctx, j.VolumeID)
+		if err != nil {
+			return nil, err
+		}
+		if !slices.Contains([]string{stowage.VolumeInUse, stowage.VolumeAvailable, stowage.VolumeBackingUp}, vol.Status) {
+			return nil, stowage.Errorf(stowage.Conflict, "Volume %s of the server is %s.", vol.ID, vol.Status)
+		}
+		if vol.Migrating() {
+			return nil, &again{cause: stowage.Errorf(stowage.Unavailable, "Volume %s of the server is being migrated.", vol.ID)}
+		}
+		loc, err := t.Volumes.Locate(ctx, vol)
+		if err != nil {
+			return nil, err
+		}
+		if loc.Backend, err = t.keyOf(ctx, loc.Backend); err != nil {
+			return nil, err
+		}
+		vols, here := t.Manager.backend(loc.Backend)
+		if !here {
+			return nil, t.notAllHere()
+		}
+		if j.Leftover && loc != j.Params.Volume {
+			return nil, stowage.Errorf(stowage.Conflict, "Volume %s of the server was moved meanwhile.", vol.ID)
+		}
+		b, err := t.DB.Backup(ctx, db.Scope{}, j.BackupID)
+		if err != nil {
+			return nil, err
+		}
+		j.Backend, j.Params.Volume, j.Params.Snapshot.Name = loc.Backend, loc, snapshotName(b)
+		pieces = append(pieces, piece{j, vols})
+	}
+	if len(pieces) == 0 {
+		return nil, stowage.Errorf(stowage.Conflict, "The server's backup has no parts any more.")
+	}
+	return pieces, nil
+}
+
+// notAllHere leaves the job to a manager that reaches all volumes, for as long as a
+// job may wait.
+func (t *task) notAllHere() error {
+	begun := t.job.CreatedAt
+	if t.job.WindowStart.After(begun) {
+		begun = t.job.WindowStart
+	}
+	why := stowage.Errorf(stowage.Unavailable, "The server's volumes are on backends that no one backup manager reaches.")
+	if t.Now().Sub(begun) > t.QueueTimeout {
+		return why
+	}
+	return &again{cause: why, after: t.RetryDelay, free: true}
+}
+
+func spread(pieces []piece) time.Duration {
+	first, last := pieces[0].job.Params.Snapshot.At, pieces[0].job.Params.Snapshot.At
+	for _, p := range pieces {
+		if at := p.job.Params.Snapshot.At; at.Before(first) {
+			first = at
+		} else if at.After(last) {
+			last = at
+		}
+	}
+	return last.Sub(first)
+}
+
+// dropParts ends the jobs that an export has not let go, and removes their snapshots.
+func (m *Manager) dropParts(ctx context.Context, parts []stowage.Job, reason string) {
+	for _, j := range parts {
+		if j.State != stowage.JobQueued {
+			continue
+		}
+		move := db.BackupMove{ID: j.BackupID, From: stowage.BackupCreating, To: stowage.BackupError, FailReason: reason, Now: m.Now()}
+		err := m.DB.End(ctx, j, db.JobEnd{State: stowage.JobFailed, Error: reason, Move: &move, Now: m.Now()})
+		if stowage.CodeOf(err) == stowage.Conflict {
+			continue // another manager was quicker
+		}
+		if err != nil {
+			m.Log.WarnContext(ctx, "part of an export not ended, a sweep will", "job", j.ID, "error", err)
+			continue
+		}
+		j.State = stowage.JobFailed
+		m.tidy(ctx, j)
+	}
+}
+
+// dropHeld ends jobs that are held for an export that has failed: whoever ended it
+// died before it could, or had no manager's hands.
+func (m *Manager) dropHeld(ctx context.Context) {
+	parts, err := m.DB.HeldParts(ctx, sweepLimit)
+	if err != nil {
+		m.Log.WarnContext(ctx, "parts of exports not looked at", "error", err)
+		return
+	}
+	m.dropParts(ctx, parts, "The snapshots of the server were not taken.")
+}

@@ -1,0 +1,123 @@
+package manager
+
+import (
+	"context"
+
+	"github.com/stowage/stowage"
+	"github.com/stowage/stowage/db"
+	"github.com/stowage/stowage/rpc"
+)
+
+// A job that waits for others does no work of its own: it looks how they are, and is
+// given back until they have ended. Whoever ends one of them wakes it.
+
+// doStore ends the backup of a server when all its volumes are stored.
+func (t *task) doStore(ctx context.Context) error {
+	parts, err := t.DB.PartJobs(ctx, t.job.ParentID)
+	if err != nil {
+		return transient(err)
+	}
+	if err := t.await(ctx, parts, "stored"); err != nil {
+		return err
+	}
+	var failed []stowage.Job
+	result := db.BackupResult{}
+	for _, j := range parts {
+		if j.State != stowage.JobFinished {
+			failed = append(failed, j)
+			continue
+		}
+		b, err := t.DB.Backup(ctx, db.Scope{}, j.BackupID)
+		if stowage.CodeOf(err) == stowage.NotFound {
+			continue // deleted already, which is its owner's right
+		}
+		if err != nil {
+			return transient(err)
+		}
+		result.SizeGiB += b.SizeGiB
+		result.VolumeBytes += b.VolumeBytes
+		result.StoredBytes += b.StoredBytes
+		result.ObjectCount += b.ObjectCount
+		result.Incremental = result.Incremental || b.Incremental
+		if at := b.SnapshotAt; result.SnapshotAt.IsZero() || at.Before(result.SnapshotAt) {
+			result.SnapshotAt = at
+		}
+	}
+	if len(failed) > 0 {
+		return t.partsFailed(ctx, failed, len(parts))
+	}
+	move := db.BackupMove{ID: t.backup.ID, From: stowage.BackupCreating, To: stowage.BackupAvailable, Result: &result, Now: t.Now()}
+	if !t.end(ctx, db.JobEnd{State: stowage.JobFinished, Move: &move, Now: t.Now()}, nil) {
+		return errLost
+	}
+	return nil
+}
+
+// await gives nil when all jobs have ended, and otherwise the error that gives this
+// one back. What somebody wishes of this one is wished of them.
+func (t *task) await(ctx context.Context, jobs []stowage.Job, done string) error {
+	wish := t.cancelWanted(ctx)
+	open := 0
+	for _, j := range jobs {
+		if j.State.Ended() {
+			continue
+		}
+		open++
+		if wish == nil {
+			continue
+		}
+		if err := t.DB.WantCancel(ctx, j, wish.Error()); err != nil && stowage.CodeOf(err) != stowage.Conflict {
+			return transient(err)
+		}
+	}
+	if open == 0 {
+		return nil
+	}
+	state := stowage.Errorf(stowage.Unavailable, "%d of %d volumes are not %s yet.", open, len(jobs), done)
+	return &again{cause: state, after: t.RetryDelay, free: true}
+}
+
+// partsFailed gives the error that ends a job whose parts did not all finish.
+func (t *task) partsFailed(ctx context.Context, failed []stowage.Job, of int) error {
+	if wish := t.cancelWanted(ctx); wish != nil {
+		return wish
+	}
+	return stowage.Errorf(stowage.Unavailable, "%d of %d volumes failed. Volume %s: %s", len(failed), of, failed[0].EntityID, failed[0].Error)
+}
+
+// wake has the job looked at again that waits for one that has ended.
+func (m *Manager) wake(ctx context.Context, ended stowage.Job) {
+	if ended.ParentID == "" {
+		return
+	}
+	n, err := m.DB.Wake(ctx, ended.ParentID, m.Now())
+	if err != nil {
+		m.Log.WarnContext(ctx, "waiting job not woken, it looks again by itself", "job", ended.ParentID, "error", err)
+		return
+	}
+	if n > 0 {
+		m.ring(ctx, rpc.AnyQueue, ended)
+	}
+}
+
+// ringParts rings once for each backend whose jobs were let go, and for the one that
+// waits for them.
+func (t *task) ringParts(ctx context.Context, pieces []piece) {
+	rung := map[string]bool{}
+	for _, p := range pieces {
+		if queue := rpc.BackendQueue(p.job.Backend); !rung[queue] {
+			rung[queue] = true
+			t.ring(ctx, queue, p.job)
+		}
+	}
+	t.ring(ctx, rpc.AnyQueue, t.job)
+}
+
+// ring rings a bell; one that is lost costs the time until the next sweep.
+func (m *Manager) ring(ctx context.Context, queue string, j stowage.Job) {
+	ctx, cancel := context.WithTimeout(ctx, m.SweepInterval)
+	defer cancel()
+	if err := m.Transport.Ring(ctx, queue, rpc.Bell{JobID: j.ID, RequestID: j.RequestID}); err != nil {
+		m.Log.DebugContext(ctx, "bell not rung", "job", j.ID, "queue", queue, "error", err)
+	}
+}
