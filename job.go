@@ -139,6 +139,8 @@ type JobParams struct {
 	Full bool `json:"full,omitempty"`
 	// A verification that reads every byte that a restore reads.
 	Deep bool `json:"deep,omitempty"`
+	// How a server is restored and built.
+	Rebuild *Rebuild `json:"rebuild,omitempty"`
 	// A restore or a deletion of a server's backup, which goes by parts.
 	Whole bool `json:"whole,omitempty"`
 	// An export: how far apart its first and its last snapshot are.
@@ -149,6 +151,10 @@ type JobParams struct {
 
 // Waits reports whether the job is one that waits for its parts, and does nothing else.
 func (j Job) Waits() bool { return j.Params.Whole || j.Kind == JobStore }
+
+// Stepwise reports whether the job is given back between its steps, and ends by itself
+// when it is cancelled or takes too long: it has to remove what it made.
+func (j Job) Stepwise() bool { return j.Waits() || j.Kind == JobImport }
 
 // Part reports whether the job is a part of another, which is shown in its place.
 func (j Job) Part() bool {

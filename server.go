@@ -22,6 +22,28 @@ type ServerRecord struct {
 	CreatedAt time.Time         `json:"created_at,omitzero"`
 }
 
+// Rebuild is the plan by which a server is restored, kept with the job that does it.
+type Rebuild struct {
+	Name        string        `json:"name"`
+	FlavorID    string        `json:"flavor_id,omitempty"`
+	Zone        string        `json:"zone,omitempty"`
+	VolumesOnly bool          `json:"volumes_only,omitempty"`
+	Overwrite   bool          `json:"overwrite,omitempty"` // the volumes that were backed up, not new ones
+	Disks       []RebuildDisk `json:"disks"`
+	Ports       []ServerPort  `json:"ports,omitempty"`
+	ServerID    string        `json:"server_id,omitempty"` // once it is asked for
+	Notes       []string      `json:"notes,omitempty"`     // what could not be given back
+}
+
+// RebuildDisk is a volume of a server that is restored.
+type RebuildDisk struct {
+	ServerDisk
+	BackupID int64  `json:"backup_id"`
+	JobID    string `json:"job_id"` // of the job that restores it
+	Type     string `json:"type,omitempty"`
+	Name     string `json:"name,omitempty"`
+}
+
 // ServerPort is how a server is in a network.
 type ServerPort struct {
 	ID             string   `json:"id,omitempty"`

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/stowage/stowage"
@@ -53,6 +54,21 @@ func (d *DB) CreateSet(ctx context.Context, set *stowage.Backup, export *stowage
 // PartJobs gives the jobs that are parts of a job, in the order they were written.
 func (d *DB) PartJobs(ctx context.Context, parent string) ([]stowage.Job, error) {
 	return d.queryJobs(ctx, "SELECT "+jobColumns+" FROM jobs WHERE parent_id = ? AND hidden = 1 ORDER BY seq", orNobodys(parent))
+}
+
+// Followers gives the jobs that follow one of the jobs.
+func (d *DB) Followers(ctx context.Context, parents []string) ([]stowage.Job, error) {
+	var all []stowage.Job
+	for part := range slices.Chunk(parents, 500) {
+		marks, args := markers(part)
+		jobs, err := d.queryJobs(ctx, `SELECT `+jobColumns+` FROM jobs WHERE parent_id IN (`+marks+`) AND kind IN (?, ?) ORDER BY seq`,
+			append(args, stowage.JobStore, stowage.JobImport)...)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, jobs...)
+	}
+	return all, nil
 }
 
 // SetBackups gives the backups that are part of a server's.

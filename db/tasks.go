@@ -50,6 +50,8 @@ type TaskFilter struct {
 	Kinds    []stowage.JobKind
 	Backup   string // UUID
 	Parent   string // the job they follow
+	Flow     string // a job, and those that follow it
+	Roots    bool   // those that follow none
 	Host     string // of the manager that works on it now
 	Project  string // of the container, and
 	Into     string // the container
@@ -80,6 +82,12 @@ func (f TaskFilter) where(scope Scope, p Page) where {
 	oneOf(&w, "kind", f.Kinds)
 	if f.Backup != "" {
 		w.and("backup_id = (SELECT id FROM backups WHERE uuid = ?)", f.Backup)
+	}
+	if f.Flow != "" {
+		w.and("(id = ? OR parent_id = ?)", f.Flow, f.Flow)
+	}
+	if f.Roots {
+		w.and("parent_id = ''")
 	}
 	if f.Parent != "" {
 		w.and("parent_id = ?", f.Parent)
@@ -141,7 +149,7 @@ func asciiOr(s string) string {
 
 // possible reports whether there can be such jobs at all.
 func (f TaskFilter) possible() bool {
-	all := append([]string{f.ID, f.Backup, f.Parent, f.Schedule, f.Policy, f.Rule}, f.Entities...)
+	all := append([]string{f.ID, f.Backup, f.Parent, f.Flow, f.Schedule, f.Policy, f.Rule}, f.Entities...)
 	for _, s := range f.States {
 		all = append(all, string(s))
 	}

@@ -133,14 +133,17 @@ func (t *task) attempt(ctx context.Context) error {
 	if err := t.readBackup(ctx); err != nil {
 		return transient(err)
 	}
-	if wish := t.cancelWanted(ctx); wish != nil && t.job.Kind != stowage.JobDelete && t.job.Kind != stowage.JobStore {
+	if wish := t.cancelWanted(ctx); wish != nil && !t.job.Stepwise() && t.job.Kind != stowage.JobDelete {
 		return wish
 	}
 	switch {
 	case !t.job.WindowEnd.IsZero() && t.job.Attempt == 1 && t.Now().After(t.job.WindowEnd):
 		return stowage.Errorf(stowage.Unavailable, "The job did not begin inside its window.")
-	case t.job.Kind != stowage.JobDelete && t.job.Failures >= t.MaxAttempts:
+	case !t.job.Stepwise() && t.job.Kind != stowage.JobDelete && t.job.Failures >= t.MaxAttempts:
 		return stowage.Errorf(stowage.Unavailable, "Given up after %d attempts: %s", t.MaxAttempts, t.job.Error)
+	}
+	if t.job.Params.Whole {
+		return t.doWhole(ctx)
 	}
 	switch t.job.Kind {
 	case stowage.JobBackup:
@@ -149,6 +152,8 @@ func (t *task) attempt(ctx context.Context) error {
 		return t.doExport(ctx)
 	case stowage.JobStore:
 		return t.doStore(ctx)
+	case stowage.JobImport:
+		return t.doImport(ctx)
 	case stowage.JobRestore:
 		return t.doRestore(ctx)
 	case stowage.JobDelete:
@@ -259,7 +264,7 @@ func (t *task) fail(ctx context.Context, state stowage.JobState, err error) {
 		reach = t.reachFailed
 	case stowage.JobExport, stowage.JobStore:
 		move.From, move.To = stowage.BackupCreating, stowage.BackupError
-	case stowage.JobRestore:
+	case stowage.JobRestore, stowage.JobImport:
 		move.From, move.To = stowage.BackupRestoring, stowage.BackupAvailable
 		move.FailReason = "Restore failed: " + move.FailReason
 		if state == stowage.JobCancelled {

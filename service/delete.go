@@ -41,13 +41,21 @@ func (s *Service) mayDelete(ctx context.Context, user cloud.User, b stowage.Back
 	return s.Containers.MayDelete(ctx, user, b.Container)
 }
 
-// deleteBackup moves a backup to deleting, with the job that does it.
+// deleteBackup moves a backup to deleting, with the job that does it. A server's goes
+// by its parts.
 func (s *Service) deleteBackup(ctx context.Context, user cloud.User, b stowage.Backup) (stowage.Job, error) {
+	return s.deletion(ctx, user, b, "")
+}
+
+func (s *Service) deletion(ctx context.Context, user cloud.User, b stowage.Backup, parent string) (stowage.Job, error) {
 	ctx, cancel := finish(ctx, s.HoldTime/2)
 	defer cancel()
 	j := s.newJob(stowage.JobDelete, user, time.Time{})
 	j.ProjectID, j.BackupID, j.EntityID = b.ProjectID, b.ID, b.Volume.ID
-	j.Params.Volume = stowage.VolumeLocation{VolumeID: b.Volume.ID}
+	j.ParentID, j.Params.Whole = parent, b.Kind == stowage.OfServer
+	if !j.Params.Whole {
+		j.Params.Volume = stowage.VolumeLocation{VolumeID: b.Volume.ID}
+	}
 	move := db.BackupMove{ID: b.ID, From: b.Status, To: stowage.BackupDeleting, Now: s.Now()}
 	err := s.DB.StartJob(ctx, move, &j)
 	if stowage.CodeOf(err) == stowage.Conflict {

@@ -22,8 +22,12 @@ type RestoreRequest struct {
 	Priority *int   // nil: stowage.PriorityDefault
 
 	// OnBehalf is the project whose volume it is, where the user acts for another
-	// by the operator's word. A new volume can only be made with a user's token.
+	// by the operator's word, or is not there any more. A new volume is then made by
+	// the rights that the service has in the project.
 	OnBehalf string
+
+	JobID    string // as in BackupRequest
+	ParentID string // the job that this is a part of
 }
 
 // RestoreBackup begins a restore of a backup of the scope, to a volume the
@@ -42,21 +46,27 @@ func (s *Service) RestoreBackup(ctx context.Context, user cloud.User, scope db.S
 	if b.Status != stowage.BackupAvailable {
 		return none, notNow
 	}
-	if req.OnBehalf != "" && req.VolumeID == "" {
+	if req.OnBehalf != "" && req.VolumeID == "" && s.Servers == nil {
 		return none, stowage.Errorf(stowage.Invalid, "A new volume in project %s can only be made by its own users: restore over an existing one.", req.OnBehalf)
 	}
-	if b.ProjectID == user.ProjectID {
+	if b.ProjectID == user.ProjectID && req.ParentID == "" { // which was looked at with the whole
 		if err := s.Containers.MayRead(ctx, user, b.Container); err != nil {
 			return none, err
 		}
 	}
 	j := s.newJob(stowage.JobRestore, user, time.Time{})
 	j.BackupID, j.EntityID, j.Lock = b.ID, b.Volume.ID, stowage.LockWanted
+	j.ParentID = req.ParentID
+	if req.JobID != "" {
+		j.ID = req.JobID
+	}
 	When{Priority: req.Priority}.on(&j)
 	if req.VolumeID != "" {
 		err = s.aimAt(ctx, user, b, req, &j)
 	} else {
-		j.Params.NewVolume = true
+		if j.Params.NewVolume = true; req.OnBehalf != "" {
+			j.ProjectID = req.OnBehalf
+		}
 		err = s.anyManager(ctx)
 	}
 	if err != nil {
@@ -160,7 +170,11 @@ func (s *Service) createLike(ctx context.Context, user cloud.User, b stowage.Bac
 	for _, c := range choices {
 		req.Type, req.AvailabilityZone = c.kind, c.zone
 		var vol cloud.Volume
-		vol, err = s.Volumes.CreateUserVolume(ctx, user, req)
+		if wish.OnBehalf != "" {
+			vol, err = s.Servers.CreateVolume(ctx, wish.OnBehalf, req)
+		} else {
+			vol, err = s.Volumes.CreateUserVolume(ctx, user, req)
+		}
 		switch stowage.CodeOf(err) {
 		case stowage.OverLimit:
 			return vol, stowage.Wrap(stowage.Invalid, err, "Volume quota exceeded. You cannot create a volume of size %dG", b.SizeGiB)

@@ -30,31 +30,39 @@ const maxDisks = 128
 
 // BackupServer begins a backup of a server: the backups of its volumes, and the one
 // that stands for all of them, which it gives. Its volumes stay as they are: nothing
-// is locked, they may be attached and in use. NotFound: no such server of the project.
-// Invalid: one of its volumes cannot be backed up, or it has none. Unavailable: no one
-// manager reaches all of them.
+// is locked, they may be attached and in use.
 func (s *Service) BackupServer(ctx context.Context, user cloud.User, req ServerRequest) (stowage.Backup, error) {
-	none := stowage.Backup{}
+	begin, err := s.PlanServer(ctx, user, req)
+	if err != nil {
+		return stowage.Backup{}, err
+	}
+	return begin(ctx)
+}
+
+// PlanServer checks all that can be told before a backup of a server begins, and gives
+// what begins it. NotFound: no such server of the project. Invalid: one of its volumes
+// cannot be backed up, or it has none. Unavailable: no one manager reaches all of them.
+func (s *Service) PlanServer(ctx context.Context, user cloud.User, req ServerRequest) (begin func(context.Context) (stowage.Backup, error), err error) {
 	if s.Servers == nil {
-		return none, errNoServers
+		return nil, errNoServers
 	}
 	if req.Container == "" {
 		req.Container = stowage.DefaultContainer
 	}
 	if err := req.When.check(s.Now()); err != nil {
-		return none, err
+		return nil, err
 	}
 	owner := orReason(req.OnBehalf, user.ProjectID)
 	server, err := s.server(ctx, owner, req.ServerID)
 	if err != nil {
-		return none, err
+		return nil, err
 	}
 	disks, err := s.disks(ctx, owner, &server)
 	if err != nil {
-		return none, err
+		return nil, err
 	}
 	if err := s.reachAll(ctx, disks); err != nil {
-		return none, err
+		return nil, err
 	}
 	if req.OnBehalf != "" {
 		user.ProjectID = req.OnBehalf
@@ -63,12 +71,17 @@ func (s *Service) BackupServer(ctx context.Context, user cloud.User, req ServerR
 		err = s.Containers.Prepare(ctx, user, req.Container)
 	}
 	if err != nil {
-		return none, err
+		return nil, err
 	}
 
+	return func(ctx context.Context) (stowage.Backup, error) { return s.beginSet(ctx, user, req, server, disks) }, nil
+}
+
+// beginSet writes down the backup of a server and its parts, and hands the export on.
+func (s *Service) beginSet(ctx context.Context, user cloud.User, req ServerRequest, server stowage.ServerRecord, disks []disk) (stowage.Backup, error) {
 	now := s.Now()
 	set := stowage.Backup{
-		UUID: s.NewID(), Kind: stowage.OfServer, ProjectID: owner, UserID: user.UserID, Name: req.Name, Description: req.Description,
+		UUID: s.NewID(), Kind: stowage.OfServer, ProjectID: user.ProjectID, UserID: user.UserID, Name: req.Name, Description: req.Description,
 		Container: req.Container, Status: stowage.BackupCreating, Server: &server, CreatedAt: now, UpdatedAt: now, By: req.By,
 		Volume: stowage.VolumeRecord{ID: server.ID, Name: server.Name, AvailabilityZone: server.Zone},
 	}
@@ -81,7 +94,7 @@ func (s *Service) BackupServer(ctx context.Context, user cloud.User, req ServerR
 	parts := make([]db.Part, len(disks))
 	for i, d := range disks {
 		b := stowage.Backup{
-			UUID: s.NewID(), ProjectID: owner, UserID: user.UserID, Name: req.Name, Container: req.Container, Status: stowage.BackupCreating,
+			UUID: s.NewID(), ProjectID: user.ProjectID, UserID: user.UserID, Name: req.Name, Container: req.Container, Status: stowage.BackupCreating,
 			Description: "Part of the backup of server " + server.ID, Volume: record(d.vol), SizeGiB: d.vol.SizeGiB, CreatedAt: now, UpdatedAt: now,
 		}
 		j := s.newJob(stowage.JobBackup, user, now)
@@ -94,7 +107,7 @@ func (s *Service) BackupServer(ctx context.Context, user cloud.User, req ServerR
 	ctx, cancel := finish(ctx, s.HoldTime/2)
 	defer cancel()
 	if err := s.DB.CreateSet(ctx, &set, &export, parts); err != nil {
-		return none, err
+		return stowage.Backup{}, err
 	}
 	s.Log.InfoContext(ctx, "backup of a server begins", "backup", set.ID, "job", export.ID, "server", server.ID, "volumes", len(parts))
 	return set, s.hand(ctx, export)

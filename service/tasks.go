@@ -1,6 +1,7 @@
 package service
 
 import (
+	"cmp"
 	"context"
 	"strings"
 
@@ -83,13 +84,37 @@ func (s *Service) tasks(ctx context.Context, jobs []stowage.Job) ([]Task, error)
 				t.Entity.Name = b.Volume.Name
 			}
 		}
-		if j.Kind == stowage.JobRestore {
+		switch plan := j.Params.Rebuild; {
+		case plan != nil:
+			t.Target = Entity{cmp.Or(plan.ServerID, j.EntityID), plan.Name}
+		case j.Kind == stowage.JobRestore:
 			t.Target = Entity{j.VolumeID, names[j.VolumeID]}
 		}
 		t.Host, _, _ = strings.Cut(j.LeaseOwner, "/")
 		tasks[i] = t
 	}
 	return tasks, nil
+}
+
+// Followers gives, for each of the tasks that one follows, that one.
+func (s *Service) Followers(ctx context.Context, tasks []Task) (map[string]*Task, error) {
+	var ids []string
+	for _, t := range tasks {
+		ids = append(ids, t.ID)
+	}
+	jobs, err := s.DB.Followers(ctx, ids)
+	if err != nil {
+		return nil, err
+	}
+	list, err := s.tasks(ctx, jobs)
+	if err != nil {
+		return nil, err
+	}
+	found := map[string]*Task{}
+	for i := range list {
+		found[list[i].ParentID] = &list[i]
+	}
+	return found, nil
 }
 
 // addParts tells of jobs that wait for others how those get on: that they are given
@@ -192,7 +217,7 @@ func (s *Service) cancel(ctx context.Context, j stowage.Job, why string) error {
 		return stowage.Errorf(stowage.Conflict, "Task %s has ended.", j.ID)
 	case j.Kind == stowage.JobDelete:
 		return stowage.Errorf(stowage.Conflict, "A deletion cannot be cancelled.")
-	case j.State == stowage.JobQueued && j.Attempt == 0:
+	case j.State == stowage.JobQueued && j.Attempt == 0 && !j.Stepwise():
 		ctx, done := finish(ctx, s.HoldTime/2)
 		defer done()
 		err := s.endUnclaimed(ctx, j, reason)

@@ -29,7 +29,7 @@ type backup struct {
 	Rule           *ref       `json:"backupRule,omitempty"`
 	ArchiveExpire  *int64     `json:"archiveExpire,omitempty"`
 	ISCSI          bool       `json:"iscsiMountable"`
-	Cards          []struct{} `json:"networkInterfaceCards"`
+	Cards          []card     `json:"networkInterfaceCards"`
 	Times          taskTimes  `json:"taskTimeStats"`
 	Duration       int64      `json:"taskDurationTime"`
 	ExportMode     enum       `json:"vmExportImportMode"`
@@ -42,7 +42,7 @@ func backupView(p service.Point) backup {
 		GUID: p.UUID, Name: backupName(p.Name, p.UUID), Entity: entityTo(p.Entity), BackupTime: millis(p.CreatedAt),
 		SnapshotTime: millis(p.SnapshotAt), Size: p.StoredBytes, Status: enumOf(backupStatus(p)), StatusInfo: p.FailReason,
 		Warnings: []string{}, Acknowledged: p.Acknowledged, Project: refTo(p.ProjectID, p.Project), Description: p.Description,
-		Locations: []location{locationView(p)}, Origin: originOf(p.Schedule, p.UserID), Cards: []struct{}{},
+		Locations: []location{locationView(p)}, Origin: originOf(p.Schedule, p.UserID), Cards: cards(p),
 		ExportMode: enumOf("DEFAULT"), Progress: p.Percent, Rule: refTo(p.Rule.ID, p.Rule.Name), ArchiveExpire: millis(p.RetainUntil),
 	}
 	if p.Damaged != "" {
@@ -69,6 +69,26 @@ func backupView(p service.Point) backup {
 	}
 	v.Duration = v.Times.QueuedExport + v.Times.Export
 	return v
+}
+
+// card is a network interface of a server as it was.
+type card struct {
+	GUID    string `json:"guid"`
+	UUID    string `json:"uuid"`
+	Name    string `json:"name"`
+	MAC     string `json:"macAddress,omitempty"`
+	Network *ref   `json:"network"`
+}
+
+func cards(p service.Point) []card {
+	list := []card{}
+	if p.Server == nil {
+		return list
+	}
+	for _, port := range p.Server.Ports {
+		list = append(list, card{port.ID, port.ID, orText(port.MAC, port.ID), port.MAC, refTo(port.NetworkID, port.Network)})
+	}
+	return list
 }
 
 // farApart is how far snapshots of one server may be apart before it is worth a word.

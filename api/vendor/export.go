@@ -125,7 +125,11 @@ func (a *API) exportRequests(r request, body exportBody) ([]begin, error) {
 			return nil, err
 		}
 		if p.Kind == stowage.EntityServer {
-			list = append(list, a.exportServer(req))
+			b, err := a.exportServer(r, req)
+			if err != nil {
+				return nil, err
+			}
+			list = append(list, b)
 			continue
 		}
 		list = append(list, func(ctx context.Context, u cloud.User) (stowage.Backup, error) {
@@ -135,13 +139,11 @@ func (a *API) exportRequests(r request, body exportBody) ([]begin, error) {
 	return list, nil
 }
 
-func (a *API) exportServer(req service.BackupRequest) begin {
-	of := service.ServerRequest{
+func (a *API) exportServer(r request, req service.BackupRequest) (begin, error) {
+	start, err := a.Service.PlanServer(r.Context(), api.User(r.Request, r.caller), service.ServerRequest{
 		ServerID: req.VolumeID, Name: req.Name, Container: req.Container, Full: req.Full, When: req.When, OnBehalf: req.OnBehalf,
-	}
-	return func(ctx context.Context, u cloud.User) (stowage.Backup, error) {
-		return a.Service.BackupServer(ctx, u, of)
-	}
+	})
+	return func(ctx context.Context, _ cloud.User) (stowage.Backup, error) { return start(ctx) }, err
 }
 
 // maxEntities bounds one request: each of them is looked at before any begins.

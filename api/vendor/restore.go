@@ -9,7 +9,7 @@ import (
 	"github.com/stowage/stowage/service"
 )
 
-// restoreBody is as much of what clients send as volumes need. Which backup it is
+// restoreBody is as much of what clients send as is of use here. Which backup it is
 // stands in one of two places.
 type restoreBody struct {
 	Backup   ref `json:"backup"`
@@ -25,6 +25,28 @@ type restoreBody struct {
 	Project    text   `json:"restoreProject"`
 	Priority   number `json:"priority"`
 	TenantID   text   `json:"tenantId"`
+
+	// Of servers.
+	Flavor   ref               `json:"restoreVmFlavor"`
+	Zone     text              `json:"restoreClusterId"`
+	Networks several[netWish]  `json:"restoredNetworks"`
+	Files    several[fileBody] `json:"taskFiles"`
+}
+
+type netWish struct {
+	Network        ref          `json:"network"`
+	Card           ref          `json:"networkInterfaceCard"`
+	MAC            text         `json:"macAddress"`
+	MACSet         truth        `json:"macAddressSpecified"`
+	SecurityGroups several[ref] `json:"securityGroups"`
+}
+
+type fileBody struct {
+	File     ref   `json:"backupFile"`
+	Name     text  `json:"diskName"`
+	Original text  `json:"originalDiskName"`
+	Excluded truth `json:"excludedFromRestore"`
+	Storage  text  `json:"storageId"`
 }
 
 // backup is the location's, which is where user interfaces name it, or the one
@@ -36,7 +58,15 @@ func (b restoreBody) backup() string {
 // restore begins the restore of a volume: to a new one, or, only where overwrite
 // says so, over the one named or the original. Clients name the original as the
 // destination of every restore, so that alone means nothing.
-func (a *API) restore(w http.ResponseWriter, r request) error {
+func (a *API) restore(w http.ResponseWriter, r request) error { return a.restoreAs(w, r, true) }
+
+// restoreAndImport restores a server from its backup: its volumes, and then itself.
+// Clients that know no other way ask for it where the backup is of a volume, too.
+func (a *API) restoreAndImport(w http.ResponseWriter, r request) error {
+	return a.restoreAs(w, r, false)
+}
+
+func (a *API) restoreAs(w http.ResponseWriter, r request, volumesOnly bool) error {
 	var body restoreBody
 	if err := r.read(&body); err != nil {
 		return err
@@ -52,15 +82,18 @@ func (a *API) restore(w http.ResponseWriter, r request) error {
 	if err != nil {
 		return err
 	}
-	req := service.RestoreRequest{Name: string(body.Name), Priority: priority(body.Priority)}
-	if p.ProjectID != r.caller.ProjectID {
-		req.OnBehalf = p.ProjectID
-	}
-	if len([]rune(req.Name)) > 255 {
+	if len([]rune(body.Name)) > 255 {
 		return stowage.Errorf(stowage.Invalid, "restoredPeName has more than 255 characters.")
 	}
 	if err := a.isProject(r, string(body.Project), p.ProjectID); err != nil {
 		return err
+	}
+	if p.Kind == stowage.OfServer {
+		return a.restoreServer(w, r, p, body, volumesOnly)
+	}
+	req := service.RestoreRequest{Name: string(body.Name), Priority: priority(body.Priority)}
+	if p.ProjectID != r.caller.ProjectID {
+		req.OnBehalf = p.ProjectID
 	}
 	switch {
 	case bool(body.Overwrite):

@@ -62,7 +62,7 @@ var taskColumns = map[string]string{
 
 func taskFilter(q url.Values) db.TaskFilter {
 	f := db.TaskFilter{
-		ID:       value(q, "workflow-execution", "parent-task"),
+		Flow:     value(q, "workflow-execution"),
 		Entities: values(q, "protected-entity", "protectedEntity", "virtual-machine"),
 		States:   known(enums(q, "state", "states"), taskStates),
 		Kinds:    known(enums(q, "type", "types"), taskTypes),
@@ -177,18 +177,24 @@ func done(w http.ResponseWriter, err error) error {
 	return err
 }
 
-// executions are the same jobs as workflows: each has the one step.
+// executions are jobs with those that follow them: a workflow is where its last is.
 func (a *API) executions(w http.ResponseWriter, r request) error {
 	q := r.URL.Query()
 	p, err := page(q, taskColumns)
 	if err != nil {
 		return err
 	}
-	tasks, total, err := a.Service.Tasks(r.Context(), r.scope, taskFilter(q), p)
+	f := taskFilter(q)
+	f.Roots = true
+	tasks, total, err := a.Service.Tasks(r.Context(), r.scope, f, p)
 	if err != nil {
 		return err
 	}
-	respond(w, each(tasks, a.executionView), total)
+	last, err := a.Service.Followers(r.Context(), tasks)
+	if err != nil {
+		return err
+	}
+	respond(w, each(tasks, func(t service.Task) execution { return a.executionView(t, last[t.ID]) }), total)
 	return nil
 }
 

@@ -71,10 +71,18 @@ func (a *API) taskView(t service.Task) task {
 	switch t.Kind {
 	case stowage.JobBackup, stowage.JobExport:
 		v.BackupType = maybeEnum(backupType(t.Params.Full || t.Backup != nil && t.State == stowage.JobFinished && !t.Backup.Incremental))
-	case stowage.JobRestore:
-		v.RestoreType = maybeEnum("RESTORE")
+	case stowage.JobRestore, stowage.JobImport:
+		v.RestoreType = maybeEnum(restoreType(t))
 	}
 	return v
+}
+
+// restoreType is whether a server is built behind a restore.
+func restoreType(t service.Task) string {
+	if plan := t.Params.Rebuild; plan != nil && !plan.VolumesOnly {
+		return "RESTORE_AND_IMPORT"
+	}
+	return "RESTORE"
 }
 
 func backupType(full bool) string {
@@ -111,17 +119,21 @@ type execution struct {
 	Finished     *int64     `json:"finishTime,omitempty"`
 }
 
-func (a *API) executionView(t service.Task) execution {
+func (a *API) executionView(first service.Task, follower *service.Task) execution {
+	t := first
+	if follower != nil {
+		t = *follower
+	}
 	state := taskStates[t.State]
 	if t.State == stowage.JobQueued {
 		state = "RUNNING" // there is none for what has not begun
 	}
 	v := execution{
-		GUID: t.ID, State: enumOf(state), Definition: enumOf(taskTypes[t.Kind]), Progress: t.Percent, Step: enumOf(taskTypes[t.Kind]),
-		Entity: entityTo(t.Entity), Destinations: []ref{}, Origin: origin(t), Priority: t.Priority,
-		Started: millis(t.StartedAt), Finished: millis(t.FinishedAt),
+		GUID: first.ID, State: enumOf(state), Definition: enumOf(taskTypes[first.Kind]), Progress: t.Percent, Step: enumOf(taskTypes[t.Kind]),
+		Entity: entityTo(first.Entity), Destinations: []ref{}, Origin: origin(first), Priority: first.Priority,
+		Started: millis(first.StartedAt), Finished: millis(t.FinishedAt),
 	}
-	if b := t.Backup; b != nil {
+	if b := first.Backup; b != nil {
 		v.Destinations = append(v.Destinations, *destinationRef(b.ProjectID, b.Container))
 	}
 	return v
@@ -162,7 +174,7 @@ type restoredFrom struct {
 func restoreJobView(t service.Task) restoreJob {
 	v := restoreJob{
 		GUID: t.ID, RestoreTime: millis(t.CreatedAt), Entity: entityTo(t.Entity), Target: entityTo(t.Target),
-		Status: enumOf(restoreStates[t.State]), StatusInfo: t.Error, RestoreType: enumOf("RESTORE"),
+		Status: enumOf(restoreStates[t.State]), StatusInfo: t.Error, RestoreType: enumOf(restoreType(t)),
 		Times: restoreTimes{between(t.CreatedAt, t.StartedAt), between(t.StartedAt, t.FinishedAt)},
 	}
 	if b := t.Backup; b != nil {

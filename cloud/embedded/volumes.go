@@ -168,7 +168,7 @@ func (v *Volumes) load(id string) (int64, sidecar, error) {
 }
 
 func (v *Volumes) view(id string, size int64, side sidecar) cloud.Volume {
-	return cloud.Volume{
+	vol := cloud.Volume{
 		ID:               id,
 		ProjectID:        side.ProjectID,
 		Name:             side.Name,
@@ -182,6 +182,11 @@ func (v *Volumes) view(id string, size int64, side sidecar) cloud.Volume {
 		ImageMetadata:    side.ImageMetadata,
 		Host:             v.backend,
 	}
+	if side.Status == stowage.VolumeInUse {
+		vol.Attachments = len(side.Locks)
+		vol.ServerID = side.Locks[0].Owner
+	}
+	return vol
 }
 
 func (v *Volumes) path(id string) string { return filepath.Join(v.dir, filePrefix+id) }

@@ -63,6 +63,7 @@ type Harness struct {
 	Master     *seal.Master
 	Keystone   *Keystone
 	Nova       *Nova
+	Servers    *Servers
 	API        *api.Server
 	Verbs      *service.Service
 	Log        *bytes.Buffer // what everybody logged, under LogMu
@@ -126,6 +127,7 @@ func New(t testing.TB) *Harness {
 	h.ok(err)
 	h.Cinder = &Cinder{Volumes: volumes}
 	h.Nova = &Nova{Volumes: volumes}
+	h.Servers = &Servers{Servers: embedded.NewServers(volumes)}
 	stores, err := dir.Open(dir.Options{Root: filepath.Join(h.Dir, "objects")})
 	h.ok(err)
 	t.Cleanup(func() { h.ok(stores.Close()) })
@@ -155,7 +157,7 @@ func (h *Harness) api() *api.Server {
 		Health: map[string]func(context.Context) error{"database": h.DB.Ping},
 	}
 	h.Verbs = service.New(service.Options{
-		DB: h.DB, Transport: h.Transport, Volumes: h.Cinder, Containers: h.Containers, Now: h.Clock.Now, NewID: uuid.NewString,
+		DB: h.DB, Transport: h.Transport, Volumes: h.Cinder, Containers: h.Containers, Servers: h.Servers, Now: h.Clock.Now, NewID: uuid.NewString,
 		Log: h.log, Poll: time.Millisecond, CreateTimeout: 2 * time.Second, RingTimeout: time.Second,
 	})
 	sessions, err := service.NewSessions(service.SessionOptions{

@@ -1,0 +1,196 @@
+package service
+
+import (
+	"cmp"
+	"context"
+	"slices"
+
+	"github.com/stowage/stowage"
+	"github.com/stowage/stowage/cloud"
+	"github.com/stowage/stowage/db"
+)
+
+// RebuildRequest says how a server is restored from its backup. What is empty is as
+// it was.
+type RebuildRequest struct {
+	VolumesOnly bool // no server is built
+
+	Name      string
+	FlavorID  string
+	Zone      string
+	Type      string            // of the volumes; empty: each its own
+	Types     map[string]string // of single volumes, by the UUID of their backup
+	Names     map[string]string // likewise
+	Left      []string          // backups of volumes that are left out
+	Networks  []NetworkWish
+	Overwrite bool // over the volumes that were backed up, which must be free, and not to new ones
+	Priority  *int
+	JobID     string // as in BackupRequest
+	OnBehalf  string
+}
+
+// NetworkWish says which network a port of the server is in.
+type NetworkWish struct {
+	Port           string // of the server as it was, by id or hardware address; empty: the next one
+	NetworkID      string
+	MAC            string   // empty: as it was
+	SecurityGroups []string // ids; nil: as they were
+}
+
+var errNotRestorable = stowage.Errorf(stowage.Invalid, "Invalid backup: Backup status must be available")
+
+// RestoreServer begins a restore of a server from its backup: of its volumes, each by
+// a job of its own, and then, in a job that follows, of the server. It gives the job
+// that restores the volumes. All is made in the backup's project, by the rights that
+// the service has there, and on its quota.
+func (s *Service) RestoreServer(ctx context.Context, user cloud.User, scope db.Scope, uuid string, req RebuildRequest) (stowage.Job, error) {
+	none := stowage.Job{}
+	if s.Servers == nil {
+		return none, errNoServers
+	}
+	if err := (When{Priority: req.Priority}).check(s.Now()); err != nil {
+		return none, err
+	}
+	set, err := s.DB.BackupByUUID(ctx, scope, uuid)
+	switch {
+	case err != nil:
+		return none, err
+	case set.Kind != stowage.OfServer || set.Server == nil:
+		return none, stowage.Errorf(stowage.Invalid, "Backup %s is not of a server.", uuid)
+	case set.Status != stowage.BackupAvailable:
+		return none, errNotRestorable
+	}
+	if set.ProjectID == user.ProjectID && user.Token != "" {
+		if err := s.Containers.MayRead(ctx, user, set.Container); err != nil {
+			return none, err
+		}
+	}
+	if err := s.anyManager(ctx); err != nil {
+		return none, err
+	}
+	members, err := s.DB.SetBackups(ctx, set.ID)
+	if err != nil {
+		return none, err
+	}
+	j := s.newJob(stowage.JobRestore, user, s.Now())
+	if req.JobID != "" {
+		j.ID = req.JobID
+	}
+	j.ProjectID, j.BackupID, j.EntityID, j.Params.Whole = set.ProjectID, set.ID, set.Volume.ID, true
+	When{Priority: req.Priority}.on(&j)
+	if j.Params.Rebuild, err = s.rebuild(set, members, req); err != nil {
+		return none, err
+	}
+	ctx, cancel := finish(ctx, s.HoldTime/2)
+	defer cancel()
+	move := db.BackupMove{ID: set.ID, From: stowage.BackupAvailable, To: stowage.BackupRestoring, Now: s.Now()}
+	err = s.DB.StartJob(ctx, move, &j)
+	if stowage.CodeOf(err) == stowage.Conflict {
+		return none, stowage.Wrap(errNotRestorable.Code, err, "%s", errNotRestorable.Message)
+	}
+	if err != nil {
+		return none, err
+	}
+	s.Log.InfoContext(ctx, "restore of a server begins", "backup", set.ID, "job", j.ID, "server", set.Volume.ID, "volumes", len(j.Params.Rebuild.Disks))
+	return j, s.hand(ctx, j)
+}
+
+// rebuild plans what is made of a server's backup.
+func (s *Service) rebuild(set stowage.Backup, members []stowage.Backup, req RebuildRequest) (*stowage.Rebuild, error) {
+	was := *set.Server
+	plan := &stowage.Rebuild{
+		Name: cmp.Or(req.Name, was.Name), FlavorID: cmp.Or(req.FlavorID, was.FlavorID), Zone: cmp.Or(req.Zone, was.Zone),
+		VolumesOnly: req.VolumesOnly, Overwrite: req.Overwrite,
+	}
+	bootable := was.ImageID != ""
+	for _, d := range was.Disks {
+		if d.Backup == "" || slices.Contains(req.Left, d.Backup) {
+			continue
+		}
+		at := slices.IndexFunc(members, func(b stowage.Backup) bool { return b.UUID == d.Backup })
+		if at < 0 {
+			return nil, stowage.Errorf(stowage.Invalid, "The backup of volume %s was deleted. Leave it out to restore the others.", d.VolumeID)
+		}
+		if members[at].Status != stowage.BackupAvailable {
+			return nil, stowage.Errorf(stowage.Invalid, "The backup of volume %s is %s.", d.VolumeID, members[at].Status)
+		}
+		bootable = bootable || d.Boot
+		plan.Disks = append(plan.Disks, stowage.RebuildDisk{
+			ServerDisk: d, BackupID: members[at].ID, JobID: s.NewID(), Type: cmp.Or(req.Types[d.Backup], req.Type),
+			Name: cmp.Or(req.Names[d.Backup], members[at].Volume.Name),
+		})
+	}
+	switch {
+	case len(plan.Disks) == 0:
+		return nil, stowage.Errorf(stowage.Invalid, "No volume is left to restore.")
+	case req.VolumesOnly:
+		return plan, nil
+	case !bootable:
+		return nil, stowage.Errorf(stowage.Invalid, "The server cannot boot without the volume that it booted from.")
+	}
+	var err error
+	plan.Ports, err = ports(was.Ports, req.Networks)
+	return plan, err
+}
+
+// ports gives the ports of the server as they are wished. In another network, its old
+// addresses are of no use.
+func ports(was []stowage.ServerPort, wishes []NetworkWish) ([]stowage.ServerPort, error) {
+	out := slices.Clone(was)
+	next := 0
+	for _, w := range wishes {
+		at := next
+		if w.Port != "" {
+			at = slices.IndexFunc(was, func(p stowage.ServerPort) bool { return p.ID == w.Port || p.MAC != "" && p.MAC == w.Port })
+			if at < 0 {
+				return nil, stowage.Errorf(stowage.Invalid, "The server had no network interface %.64s.", w.Port)
+			}
+		}
+		next = at + 1
+		if at >= len(out) {
+			out = append(out, stowage.ServerPort{})
+			at = len(out) - 1
+		}
+		p := &out[at]
+		if w.NetworkID != "" && w.NetworkID != p.NetworkID {
+			p.NetworkID, p.Network, p.Addresses = w.NetworkID, "", nil
+		}
+		if p.NetworkID == "" {
+			return nil, stowage.Errorf(stowage.Invalid, "A network interface is without a network.")
+		}
+		if w.MAC != "" {
+			p.MAC = w.MAC
+		}
+		if w.SecurityGroups != nil {
+			p.SecurityGroups = w.SecurityGroups
+		}
+	}
+	return out, nil
+}
+
+// RestoreDisk begins the restore of one volume of a server, as the plan says. To ask
+// again finds the job there.
+func (s *Service) RestoreDisk(ctx context.Context, parent stowage.Job, d stowage.RebuildDisk) error {
+	_, err := s.DB.Job(ctx, d.JobID)
+	if stowage.CodeOf(err) != stowage.NotFound {
+		return err
+	}
+	req := RestoreRequest{
+		Name: d.Name, Type: d.Type, Priority: &parent.Priority, OnBehalf: parent.ProjectID, JobID: d.JobID, ParentID: parent.ID,
+	}
+	if parent.Params.Rebuild.Overwrite {
+		req.VolumeID = d.VolumeID
+	}
+	user := cloud.User{ProjectID: parent.ProjectID, UserID: parent.UserID, RequestID: parent.RequestID}
+	_, err = s.RestoreBackup(ctx, user, db.Scope{ProjectID: parent.ProjectID}, d.BackupID, req)
+	if found, look := s.DB.Job(ctx, d.JobID); err != nil && look == nil && found.ID == d.JobID {
+		return nil // it is there, and tells by itself how it ends
+	}
+	return err
+}
+
+// DeletePart begins the deletion of a backup that is part of one being deleted.
+func (s *Service) DeletePart(ctx context.Context, parent stowage.Job, b stowage.Backup) error {
+	_, err := s.deletion(ctx, cloud.User{UserID: parent.UserID, RequestID: parent.RequestID}, b, parent.ID)
+	return err
+}
