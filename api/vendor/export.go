@@ -8,7 +8,6 @@ import (
 
 	"github.com/stowage/stowage"
 	"github.com/stowage/stowage/api"
-	"github.com/stowage/stowage/cloud"
 	"github.com/stowage/stowage/db"
 	"github.com/stowage/stowage/service"
 )
@@ -64,7 +63,7 @@ func (a *API) export(w http.ResponseWriter, r request) error {
 	}
 	var begun []service.Task
 	for _, req := range requests {
-		b, err := req(r.Context(), api.User(r.Request, r.caller))
+		b, err := req(r.Context())
 		if err != nil {
 			return some(err, len(begun), len(requests))
 		}
@@ -89,7 +88,7 @@ func some(err error, begun, of int) error {
 }
 
 // begin begins the backup of one entity.
-type begin func(context.Context, cloud.User) (stowage.Backup, error)
+type begin func(context.Context) (stowage.Backup, error)
 
 // exportRequests checks what is asked for.
 func (a *API) exportRequests(r request, body exportBody) ([]begin, error) {
@@ -111,6 +110,7 @@ func (a *API) exportRequests(r request, body exportBody) ([]begin, error) {
 	default:
 		return nil, stowage.Errorf(stowage.Invalid, "backupType must be FULL or INCREMENTAL.")
 	}
+	user := api.User(r.Request, r.caller)
 	var list []begin
 	for _, e := range body.Entities {
 		p, err := a.Service.Entity(r.Context(), r.scope, e.GUID)
@@ -132,18 +132,15 @@ func (a *API) exportRequests(r request, body exportBody) ([]begin, error) {
 			list = append(list, b)
 			continue
 		}
-		list = append(list, func(ctx context.Context, u cloud.User) (stowage.Backup, error) {
-			return a.Service.BackupVolume(ctx, u, req)
-		})
+		list = append(list, func(ctx context.Context) (stowage.Backup, error) { return a.Service.BackupVolume(ctx, user, req) })
 	}
 	return list, nil
 }
 
 func (a *API) exportServer(r request, req service.BackupRequest) (begin, error) {
-	start, err := a.Service.PlanServer(r.Context(), api.User(r.Request, r.caller), service.ServerRequest{
+	return a.Service.PlanServer(r.Context(), api.User(r.Request, r.caller), service.ServerRequest{
 		ServerID: req.VolumeID, Name: req.Name, Container: req.Container, Full: req.Full, When: req.When, OnBehalf: req.OnBehalf,
 	})
-	return func(ctx context.Context, _ cloud.User) (stowage.Backup, error) { return start(ctx) }, err
 }
 
 // maxEntities bounds one request: each of them is looked at before any begins.

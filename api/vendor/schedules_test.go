@@ -151,7 +151,7 @@ func TestAScheduleFiresOnceWhoeverSeesIt(t *testing.T) {
 	p := policyOf(h, "P", `["10","11","12","srv-1"]`, s, "")
 	until(h, due)
 	run := ran(h, s, 1)
-	if got, want := entries(run), "10 BEGUN; 11 BEGUN; 12 BEGUN; srv-1 SKIPPED Servers cannot be backed up as one yet: assign their volumes."; got != want {
+	if got, want := entries(run), "10 BEGUN; 11 BEGUN; 12 BEGUN; srv-1 FAILED Server srv-1 could not be found."; got != want {
 		t.Errorf("the run has %s\nwant %s", got, want)
 	}
 	tasks := rows(t, send(h, http.MethodGet, "/tasks?type=EXPORT&schedule="+s, "", demo))

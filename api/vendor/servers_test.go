@@ -381,3 +381,33 @@ func TestServersOfOthersAreNotThere(t *testing.T) {
 	_, _, backup := exported(h, id, "FULL")
 	wantFault(t, send(h, http.MethodPost, "/tasks/restore-and-import", fmt.Sprintf(`{"backup":%q}`, guidOf(backup)), token("alt:alt")), http.StatusNotFound, "could not be found")
 }
+
+// A server is scheduled, and what its policy keeps no longer goes, whole.
+func TestAScheduleKeepsTheLastBackupsOfAServer(t *testing.T) {
+	h, id, _, _ := farm(t)
+	s, due := soon(h, "S", "INCREMENTAL", "")
+	p := policyOf(h, "P", fmt.Sprintf("[%q]", id), s, `"retentionKeepLastNFull":"1","retentionKeepLastNIncremental":"1"`)
+	for n := range 3 {
+		until(h, due.Add(time.Duration(n)*24*time.Hour))
+		if got := entries(ran(h, s, n+1)); got != id+" BEGUN" {
+			t.Fatalf("run %d has %s", n+1, got)
+		}
+		cleaned(h, n+1)
+	}
+	mine := rows(t, send(h, http.MethodGet, "/backups?backup-policy="+guidOf(p), "", demo))
+	if len(mine) != 2 || at(mine[0], "type.name") != "INCREMENTAL" || at(mine[1], "type.name") != "FULL" {
+		t.Errorf("left: %v", mine)
+	}
+	if left := h.Call("demo:demo", http.MethodGet, harness.Base("demo"), "").JSON(t)["backups"].([]any); len(left) != 4 {
+		t.Errorf("/v1.1 has %d", len(left))
+	}
+	if stores := rows(t, send(h, http.MethodGet, "/tasks?type=STORE&schedule="+s, "", demo)); len(stores) != 3 {
+		t.Errorf("%d STORE tasks", len(stores))
+	}
+	flows := rows(t, send(h, http.MethodGet, "/workflow-executions?schedule="+s, "", demo))
+	for _, f := range flows {
+		if at(f, "definitionName.name") == "EXPORT" && (at(f, "currentStep.name") != "STORE" || at(f, "state.name") != "FINISHED") {
+			t.Errorf("a workflow is %v", f)
+		}
+	}
+}
