@@ -47,7 +47,7 @@ state_path = $STATE/neutron
 api_paste_config = /etc/neutron/api-paste.ini
 transport_url = $TRANSPORT_URL
 core_plugin = ml2
-service_plugins =
+service_plugins = router
 dhcp_agent_notification = false
 notify_nova_on_port_status_changes = false
 notify_nova_on_port_data_changes = false
@@ -78,17 +78,19 @@ neutron_call() {
         -H 'Content-Type: application/json' ${3:+-d "$3"} "$NEUTRON_URL/v2.0$2"
 }
 
-# The network `private`, for all projects.
+# The network `private`, for all projects. It is demo's own: only the owner of a
+# network may choose addresses in it.
 neutron_network() {
-    local id
+    local id project
+    project=$(sed -n 's/^DEMO_PROJECT_ID=//p' "$STATE/keystone/ids")
     NEUTRON_TOKEN=$(token admin "$ADMIN_PASSWORD" admin)
     id=$(neutron_call GET '/networks?name=private&shared=true' | jq -r '.networks[0].id // ""')
     if [[ -z $id ]]; then
-        id=$(neutron_call POST /networks '{"network": {"name": "private", "shared": true}}' |
-            jq -r .network.id)
+        id=$(neutron_call POST /networks "{\"network\": {\"name\": \"private\", \"shared\": true,
+            \"project_id\": \"$project\"}}" | jq -r .network.id)
     fi
     neutron_call GET "/subnets?network_id=$id" | jq -e '.subnets[0]' >/dev/null ||
         neutron_call POST /subnets "{\"subnet\": {\"name\": \"private\", \"network_id\": \"$id\",
-            \"ip_version\": 4, \"cidr\": \"10.20.0.0/24\", \"enable_dhcp\": false}}" >/dev/null
+            \"project_id\": \"$project\", \"ip_version\": 4, \"cidr\": \"10.20.0.0/24\", \"enable_dhcp\": false}}" >/dev/null
     echo "PRIVATE_NETWORK_ID=$id" | conf "$STATE/neutron/ids" neutron
 }
