@@ -63,6 +63,9 @@ quota_port = 1000
 [database]
 connection = $(database_url neutron)
 
+[placement]
+$(credentials neutron "$NEUTRON_PASSWORD")
+
 [oslo_concurrency]
 lock_path = $STATE/neutron/lock
 
