@@ -13,14 +13,15 @@ nova_up() {
     uwsgi_ini /usr/bin/nova-api-wsgi "$NOVA_PORT" 2 | conf "$ini" nova
     after mariadb
     once nova-db nova_sync
-    after memcached rabbitmq
+    # Some of them log in as they start, and end if they are not known.
+    after memcached rabbitmq keystone
     nova_daemon nova-conductor
     nova_daemon nova-scheduler
     daemon nova-api nova "$dir/nova.conf" "$dir/database.conf" "$ini" -- \
         env OS_NOVA_CONFIG_FILES="/etc/nova/api-paste.ini;$dir/nova.conf;$dir/database.conf" \
         uwsgi_python3 --ini "$ini"
     # It reports its room at its start, and then only once a minute.
-    after keystone placement
+    after placement
     nova_compute
     wait_for nova-api http 200 "http://127.0.0.1:$NOVA_PORT"
     nova_flavors
