@@ -86,6 +86,9 @@ report_discard_supported = true
 [database]
 connection = $(database_url cinder)
 
+[nova]
+$(credentials cinder "$CINDER_PASSWORD")
+
 [oslo_concurrency]
 lock_path = $STATE/cinder/lock
 

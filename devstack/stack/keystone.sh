@@ -17,7 +17,8 @@ keystone_up() {
     daemon keystone keystone "$dir/keystone.conf" "$ini" -- \
         env OS_KEYSTONE_CONFIG_FILES="$dir/keystone.conf" uwsgi_python3 --ini "$ini"
     wait_for keystone http 200 "$KEYSTONE_URL"
-    python3 "$HERE/keystone_content.py" "$STATE/env" >"$dir/ids.new"
+    # shellcheck disable=SC2154 # the stages of this up
+    python3 "$HERE/keystone_content.py" "$STATE/env" "${chosen[@]}" >"$dir/ids.new"
     mv "$dir/ids.new" "$dir/ids"
 }
 

@@ -1,9 +1,10 @@
 #!/usr/bin/python3
 """Creates the roles, projects, users, services and endpoints of the stack.
 
-    keystone_content.py STATE/env
+    keystone_content.py STATE/env STAGE...
 
-Whatever is there already stays; a password or an address that differs is set
+Services and endpoints are those of the stages. Whatever is there already
+stays; a password or an address that differs is set
 anew. Prints KEY=ID lines for the env file. The standard library is enough for
 it, and ten requests take less time than one start of the openstack command.
 """
@@ -28,15 +29,22 @@ USERS = (
     ("swift", "service", ("service",)),
     ("glance", "service", ("service",)),
     ("cinder", "service", ("admin", "service")),
+    ("placement", "service", ("service",)),
+    ("neutron", "service", ("service",)),
+    ("nova", "service", ("admin", "service")),
 )
 
-# type, name, path below the address that the env file has under the key
+# type, name, path below the address that the env file has under the key, which
+# is <STAGE>_URL
 SERVICES = (
     ("identity", "keystone", "KEYSTONE_URL", ""),
     ("object-store", "swift", "SWIFT_URL", "/v1/AUTH_$(project_id)s"),
     ("image", "glance", "GLANCE_URL", ""),
     ("volumev3", "cinderv3", "CINDER_URL", "/$(project_id)s"),
     ("block-storage", "cinder", "CINDER_URL", "/$(project_id)s"),
+    ("placement", "placement", "PLACEMENT_URL", ""),
+    ("network", "neutron", "NEUTRON_URL", ""),
+    ("compute", "nova", "NOVA_URL", ""),
     ("volume-backup", "stowage", "STOWAGE_URL", "/v1.1/$(project_id)s"),
 )
 
@@ -139,12 +147,14 @@ def ensure_users(keystone, env, projects, roles):
     return users
 
 
-def ensure_endpoints(keystone, env):
+def ensure_endpoints(keystone, env, stages):
     services = keystone.ids("services", "type")
     _, found = keystone.call("GET", "/endpoints")
     there = {(e["service_id"], e["interface"], e["region_id"]): e
              for e in found["endpoints"]}
     for kind, name, key, path in SERVICES:
+        if key[:-len("_URL")].lower() not in stages:
+            continue
         if kind not in services:
             services[kind] = keystone.create("services", type=kind, name=name)
         url = env[key] + path
@@ -166,7 +176,7 @@ def main():
     roles = ensure(keystone, "roles", ROLES)
     projects = ensure(keystone, "projects", PROJECTS)
     users = ensure_users(keystone, env, projects, roles)
-    ensure_endpoints(keystone, env)
+    ensure_endpoints(keystone, env, sys.argv[2:])
     for name in PROJECTS:
         print("%s_PROJECT_ID=%s" % (name.upper(), projects[name]))
     for name, _, _ in USERS:

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# One MariaDB for Keystone, Glance, Cinder, Stowage and the databases of tests.
+# One MariaDB for the OpenStack services, Stowage and the databases of tests.
 # shellcheck disable=SC2034 # read by stages.sh
 mariadb_needs='' mariadb_daemons='mariadb'
 
@@ -44,14 +44,15 @@ mariadb_create() {
 }
 
 mariadb_content() {
+    local databases=(keystone glance cinder placement neutron nova_api nova_cell0 nova)
     local service host
-    for service in keystone glance cinder; do
+    for service in "${databases[@]}"; do
         echo "CREATE DATABASE IF NOT EXISTS $service CHARACTER SET utf8mb3;"
     done
     echo "CREATE DATABASE IF NOT EXISTS stowage CHARACTER SET utf8mb4;"
     echo "CREATE DATABASE IF NOT EXISTS stowage_test CHARACTER SET utf8mb4;"
     for host in localhost 127.0.0.1; do
-        for service in keystone glance cinder; do
+        for service in "${databases[@]}"; do
             echo "GRANT ALL ON $service.* TO openstack@'$host' IDENTIFIED BY '$DB_OPENSTACK_PASSWORD';"
         done
         echo "GRANT ALL ON stowage.* TO stowage@'$host' IDENTIFIED BY '$DB_PASSWORD';"

@@ -30,11 +30,9 @@ INI
 
 database_url() { echo "mysql+pymysql://openstack:$DB_OPENSTACK_PASSWORD@127.0.0.1:$DB_PORT/$1"; }
 
-# authtoken USER PASSWORD: the section with which a service checks tokens. Only
-# tokens of the role `service` count as service tokens, as in production.
-authtoken() {
+# credentials USER PASSWORD: with which one service calls another.
+credentials() {
     cat <<INI
-www_authenticate_uri = $KEYSTONE_URL
 auth_url = $KEYSTONE_URL
 auth_type = password
 username = $1
@@ -43,6 +41,15 @@ project_name = service
 user_domain_name = Default
 project_domain_name = Default
 region_name = $REGION
+INI
+}
+
+# authtoken USER PASSWORD: the section with which a service checks tokens. Only
+# tokens of the role `service` count as service tokens, as in production.
+authtoken() {
+    cat <<INI
+www_authenticate_uri = $KEYSTONE_URL
+$(credentials "$1" "$2")
 service_token_roles = service
 service_token_roles_required = true
 INI

@@ -58,13 +58,16 @@ choose_ports() {
     port CEPH_MON_V1_PORT 6789
     port GLANCE_PORT 9292
     port CINDER_PORT 8776
+    port PLACEMENT_PORT 8778
+    port NEUTRON_PORT 9696
+    port NOVA_PORT 8774
     port STOWAGE_PORT 8799
 }
 
 choose_secrets() {
     local user
     for user in ADMIN DEMO ALT DEMO_READER STOWAGE STOWAGE_RESELLER SWIFT GLANCE CINDER \
-        DB DB_OPENSTACK RABBIT; do
+        PLACEMENT NEUTRON NOVA DB DB_OPENSTACK RABBIT; do
         secret "${user}_PASSWORD"
     done
     secret RABBIT_COOKIE
@@ -84,6 +87,9 @@ derive() {
     put SWIFT_URL "http://127.0.0.1:$SWIFT_PORT"
     put GLANCE_URL "http://127.0.0.1:$GLANCE_PORT"
     put CINDER_URL "http://127.0.0.1:$CINDER_PORT/v3"
+    put PLACEMENT_URL "http://127.0.0.1:$PLACEMENT_PORT"
+    put NEUTRON_URL "http://127.0.0.1:$NEUTRON_PORT"
+    put NOVA_URL "http://127.0.0.1:$NOVA_PORT/v2.1"
     put STOWAGE_URL "http://127.0.0.1:$STOWAGE_PORT"
     put MEMCACHED "127.0.0.1:$MEMCACHED_PORT"
     put DB_HOST 127.0.0.1
@@ -102,13 +108,15 @@ derive() {
     put CEPH_POOL volumes
 }
 
-# Ids that Keystone gave; the content script leaves them in a file.
+# Ids that Keystone and Neutron gave; their stages leave them in files.
 load_ids() {
-    local key value
-    [[ -r $STATE/keystone/ids ]] || return 0
-    while IFS='=' read -r key value; do
-        put "$key" "$value"
-    done <"$STATE/keystone/ids"
+    local key value file
+    for file in "$STATE"/{keystone,neutron}/ids; do
+        [[ -r $file ]] || continue
+        while IFS='=' read -r key value; do
+            put "$key" "$value"
+        done <"$file"
+    done
 }
 
 write_env() {

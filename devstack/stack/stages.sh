@@ -6,8 +6,8 @@
 #   NAME_needs    the stages that must be up before its own daemons can be
 #   NAME_daemons  its daemons, in starting order
 #   NAME_up       brings it up; may run again any time
-# To add one (nova, neutron, horizon): write the file, add the name below.
-STAGES=(memcached mariadb rabbitmq ceph keystone swift glance cinder stowage)
+# To add one (horizon): write the file, add the name below.
+STAGES=(memcached mariadb rabbitmq ceph keystone swift glance cinder placement neutron nova stowage)
 
 for stage in "${STAGES[@]}"; do
     # shellcheck source=/dev/null

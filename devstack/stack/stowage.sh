@@ -66,6 +66,10 @@ memcached_servers = $MEMCACHED
 region_name = $REGION
 interface = public
 
+[nova]
+region_name = $REGION
+interface = public
+
 [swift]
 region_name = $REGION
 interface = public
