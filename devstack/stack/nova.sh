@@ -13,13 +13,14 @@ nova_up() {
     uwsgi_ini /usr/bin/nova-api-wsgi "$NOVA_PORT" 2 | conf "$ini" nova
     after mariadb
     once nova-db nova_sync
-    # Some of them log in as they start, and end if they are not known.
-    after memcached rabbitmq keystone
-    nova_daemon nova-conductor
-    nova_daemon nova-scheduler
+    after memcached rabbitmq
     daemon nova-api nova "$dir/nova.conf" "$dir/database.conf" "$ini" -- \
         env OS_NOVA_CONFIG_FILES="/etc/nova/api-paste.ini;$dir/nova.conf;$dir/database.conf" \
         uwsgi_python3 --ini "$ini"
+    # These log in as they start, and end if they are not known.
+    after keystone
+    nova_daemon nova-conductor
+    nova_daemon nova-scheduler
     # It reports its room at its start, and then only once a minute.
     after placement
     nova_compute
