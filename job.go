@@ -18,6 +18,7 @@ const (
 	JobImport JobKind = "import" // builds a server from its volumes
 
 	JobInventory JobKind = "inventory" // looks at what the cloud holds; it is about no backup
+	JobRecovery  JobKind = "recovery"  // restores servers in the order of a recovery plan; it is about no one backup
 	JobCleanup   JobKind = "cleanup"   // deletes what a policy keeps no longer; it is about no one backup
 )
 
@@ -141,6 +142,8 @@ type JobParams struct {
 	Deep bool `json:"deep,omitempty"`
 	// How a server is restored and built.
 	Rebuild *Rebuild `json:"rebuild,omitempty"`
+	// A run of a recovery plan.
+	Recovery *Recovery `json:"recovery,omitempty"`
 	// A restore or a deletion of a server's backup, which goes by parts.
 	Whole bool `json:"whole,omitempty"`
 	// An export: how far apart its first and its last snapshot are.
@@ -154,11 +157,12 @@ func (j Job) Waits() bool { return j.Params.Whole || j.Kind == JobStore }
 
 // Stepwise reports whether the job is given back between its steps, and ends by itself
 // when it is cancelled or takes too long: it has to remove what it made.
-func (j Job) Stepwise() bool { return j.Waits() || j.Kind == JobImport }
+func (j Job) Stepwise() bool { return j.Waits() || j.Kind == JobImport || j.Kind == JobRecovery }
 
-// Part reports whether the job is a part of another, which is shown in its place.
+// Part reports whether the job is about a volume as a part of another, which is shown
+// in its place.
 func (j Job) Part() bool {
-	return j.ParentID != "" && (j.Kind == JobBackup || j.Kind == JobRestore || j.Kind == JobDelete)
+	return j.ParentID != "" && !j.Params.Whole && (j.Kind == JobBackup || j.Kind == JobRestore || j.Kind == JobDelete)
 }
 
 // RestoreMark is the key of the metadata that a volume made for a restore

@@ -63,6 +63,20 @@ type Servers interface {
 	// server is gone and its volumes are free: Unavailable while they are not. Nothing there is no error.
 	RemoveServer(ctx context.Context, projectID, mark string) error
 
+	// Console gives the end of what the server wrote on its console, at most some
+	// hundred lines. Unavailable: there is none yet.
+	Console(ctx context.Context, id string) (string, error)
+
+	// CreateTestNetwork makes a network in the project with the subnets of another, so
+	// that its addresses can be had in it, and without a router: it leads nowhere. The
+	// mark finds it again; for the same mark and network it is made once. NotFound: there
+	// is no such network.
+	CreateTestNetwork(ctx context.Context, projectID, like, mark string) (id string, err error)
+
+	// RemoveTestNetworks removes the networks of a mark. Gone is no error. Conflict: a
+	// port is in one.
+	RemoveTestNetworks(ctx context.Context, projectID, mark string) error
+
 	// CreateVolume makes a volume in the project, as Volumes.CreateUserVolume does
 	// with a user's token, and RemoveVolume deletes one that nobody uses; gone is no error.
 	CreateVolume(ctx context.Context, projectID string, req VolumeRequest) (Volume, error)

@@ -51,6 +51,27 @@ func (d *DB) CreateSet(ctx context.Context, set *stowage.Backup, export *stowage
 	})
 }
 
+// StartAlone writes a job of an entity that no other of its kind may be done beside:
+// Conflict while there is one.
+func (d *DB) StartAlone(ctx context.Context, j *stowage.Job) error {
+	return d.inTx(ctx, func(tx *sql.Tx) error {
+		// Whoever asks at once waits here for the other: the plan's row is locked.
+		if _, err := tx.ExecContext(ctx, `UPDATE recovery_plans SET active = active WHERE id = ?`, j.EntityID); err != nil {
+			return fmt.Errorf("hold plan %s: %w", j.EntityID, err)
+		}
+		var n int
+		err := tx.QueryRowContext(ctx, `SELECT COUNT(*) FROM jobs WHERE entity_id = ? AND kind = ? AND state IN (?, ?)`,
+			j.EntityID, j.Kind, stowage.JobQueued, stowage.JobRunning).Scan(&n)
+		if err != nil {
+			return fmt.Errorf("look for a run of %s: %w", j.EntityID, err)
+		}
+		if n > 0 {
+			return stowage.Errorf(stowage.Conflict, "It is being run.")
+		}
+		return insertJob(ctx, tx, j)
+	})
+}
+
 // PartJobs gives the jobs that are parts of a job, in the order they were written.
 func (d *DB) PartJobs(ctx context.Context, parent string) ([]stowage.Job, error) {
 	return d.queryJobs(ctx, "SELECT "+jobColumns+" FROM jobs WHERE parent_id = ? AND hidden = 1 ORDER BY seq", orNobodys(parent))

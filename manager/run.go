@@ -154,6 +154,8 @@ func (t *task) attempt(ctx context.Context) error {
 		return t.doStore(ctx)
 	case stowage.JobImport:
 		return t.doImport(ctx)
+	case stowage.JobRecovery:
+		return t.doRecovery(ctx)
 	case stowage.JobRestore:
 		return t.doRestore(ctx)
 	case stowage.JobDelete:

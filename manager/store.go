@@ -90,7 +90,13 @@ func (m *Manager) wake(ctx context.Context, ended stowage.Job) {
 	if ended.ParentID == "" {
 		return
 	}
-	n, err := m.DB.Wake(ctx, ended.ParentID, m.Now())
+	waits := ended.ParentID
+	if ended.Kind == stowage.JobImport { // then it is the run of a plan, if any, that waits
+		if restore, err := m.DB.Job(ctx, waits); err == nil {
+			waits = restore.ParentID
+		}
+	}
+	n, err := m.DB.Wake(ctx, waits, m.Now())
 	if err != nil {
 		m.Log.WarnContext(ctx, "waiting job not woken, it looks again by itself", "job", ended.ParentID, "error", err)
 		return

@@ -145,6 +145,12 @@ func (t *task) undone(ctx context.Context, restore string, cause error) error {
 			return err
 		}
 	}
+	return t.removeVolumes(ctx, restore, reason(cause))
+}
+
+// removeVolumes removes the volumes that the parts of a restore made. Parts that have
+// not ended are to stop, and are waited for.
+func (t *task) removeVolumes(ctx context.Context, restore, why string) error {
 	parts, err := t.DB.PartJobs(ctx, restore)
 	if err != nil {
 		return err
@@ -153,7 +159,7 @@ func (t *task) undone(ctx context.Context, restore string, cause error) error {
 	for _, j := range parts {
 		if !j.State.Ended() {
 			open++
-			if err := t.DB.WantCancel(ctx, j, reason(cause)); err != nil && stowage.CodeOf(err) != stowage.Conflict {
+			if err := t.DB.WantCancel(ctx, j, why); err != nil && stowage.CodeOf(err) != stowage.Conflict {
 				return err
 			}
 			continue

@@ -26,7 +26,12 @@ type RebuildRequest struct {
 	Overwrite bool // over the volumes that were backed up, which must be free, and not to new ones
 	Priority  *int
 	JobID     string // as in BackupRequest
-	OnBehalf  string
+	ParentID  string // the job that this is a part of
+
+	// NetworkMap says in which network a port is that was in another. OnlyMapped
+	// leaves out ports of networks that it does not name.
+	NetworkMap map[string]string
+	OnlyMapped bool
 }
 
 // NetworkWish says which network a port of the server is in.
@@ -76,6 +81,7 @@ func (s *Service) RestoreServer(ctx context.Context, user cloud.User, scope db.S
 	if req.JobID != "" {
 		j.ID = req.JobID
 	}
+	j.ParentID = req.ParentID
 	j.ProjectID, j.BackupID, j.EntityID, j.Params.Whole = set.ProjectID, set.ID, set.Volume.ID, true
 	When{Priority: req.Priority}.on(&j)
 	if j.Params.Rebuild, err = s.rebuild(set, members, req); err != nil {
@@ -129,8 +135,33 @@ func (s *Service) rebuild(set stowage.Backup, members []stowage.Backup, req Rebu
 		return nil, stowage.Errorf(stowage.Invalid, "The server cannot boot without the volume that it booted from.")
 	}
 	var err error
-	plan.Ports, err = ports(was.Ports, req.Networks)
+	if plan.Ports, err = ports(was.Ports, req.Networks); err == nil && (req.NetworkMap != nil || req.OnlyMapped) {
+		plan.Ports = mapped(plan.Ports, req)
+	}
 	return plan, err
+}
+
+// mapped puts ports into other networks. A test's network has the same addresses as the
+// one that it stands for, and nobody else in it: there a port keeps its own.
+func mapped(ports []stowage.ServerPort, req RebuildRequest) []stowage.ServerPort {
+	var out []stowage.ServerPort
+	for _, p := range ports {
+		to := req.NetworkMap[p.NetworkID]
+		switch {
+		case to == "" && req.OnlyMapped:
+			continue
+		case to != "" && to != p.NetworkID:
+			p.NetworkID, p.Network = to, ""
+			if !req.OnlyMapped {
+				p.Addresses = nil
+			}
+		}
+		if req.OnlyMapped {
+			p.MAC, p.SecurityGroups = "", nil // the address of the one that is up, perhaps
+		}
+		out = append(out, p)
+	}
+	return out
 }
 
 // ports gives the ports of the server as they are wished. In another network, its old

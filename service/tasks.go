@@ -84,6 +84,9 @@ func (s *Service) tasks(ctx context.Context, jobs []stowage.Job) ([]Task, error)
 				t.Entity.Name = b.Volume.Name
 			}
 		}
+		if run := j.Params.Recovery; run != nil {
+			t.Entity.Name = run.Plan
+		}
 		switch plan := j.Params.Rebuild; {
 		case plan != nil:
 			t.Target = Entity{cmp.Or(plan.ServerID, j.EntityID), plan.Name}

@@ -124,6 +124,18 @@ func routes() []route {
 		get("/rules/vm-backup/{guid}", (*API).oneRule),
 		does(http.MethodPut, "/rules/vm-backup/{guid}", auth.RuleVendorPolicies, (*API).updateRule),
 		does(http.MethodDelete, "/rules/vm-backup/{guid}", auth.RuleVendorPolicies, (*API).deleteRule),
+		lists("/policies/recovery-plan", (*API).plans),
+		does(http.MethodPost, "/policies/recovery-plan", auth.RuleVendorPolicies, (*API).createPlan),
+		get("/policies/recovery-plan/{guid}", (*API).plan),
+		does(http.MethodPut, "/policies/recovery-plan/{guid}", auth.RuleVendorPolicies, (*API).updatePlan),
+		does(http.MethodDelete, "/policies/recovery-plan/{guid}", auth.RuleVendorPolicies, (*API).deletePlan),
+		does(http.MethodPost, "/policies/recovery-plan/{guid}/run", auth.RuleVendorRestore, (*API).runPlan),
+		lists("/policies/recovery-plan/{guid}/runs", (*API).planRuns),
+		lists("/rules/recovery-plan", (*API).recoveryRules),
+		does(http.MethodPost, "/rules/recovery-plan", auth.RuleVendorPolicies, (*API).createRecoveryRule),
+		get("/rules/recovery-plan/{guid}", (*API).oneRecoveryRule),
+		does(http.MethodPut, "/rules/recovery-plan/{guid}", auth.RuleVendorPolicies, (*API).updateRecoveryRule),
+		does(http.MethodDelete, "/rules/recovery-plan/{guid}", auth.RuleVendorPolicies, (*API).deleteRecoveryRule),
 		nothing("/policies/vm-snapshot", "OpenStack volumes are backed up, not kept as snapshots"),
 	}
 }

@@ -20,7 +20,8 @@ import (
 var (
 	taskTypes = map[stowage.JobKind]string{
 		stowage.JobBackup: "EXPORT", stowage.JobExport: "EXPORT", stowage.JobStore: "STORE", stowage.JobImport: "IMPORT",
-		stowage.JobRestore: "RESTORE", stowage.JobDelete: "DELETE", stowage.JobInventory: "INVENTORY_SYNC",
+		stowage.JobRecovery: "RECOVERY_PLAN",
+		stowage.JobRestore:  "RESTORE", stowage.JobDelete: "DELETE", stowage.JobInventory: "INVENTORY_SYNC",
 		stowage.JobCleanup: "BACKUP_CLEANUP",
 	}
 	taskStates = map[stowage.JobState]string{

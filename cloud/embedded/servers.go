@@ -8,6 +8,7 @@ import (
 	"maps"
 	"os"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/google/uuid"
@@ -21,8 +22,10 @@ import (
 type Servers struct {
 	volumes *Volumes
 
-	mu      sync.Mutex
-	servers map[string]*server
+	mu       sync.Mutex
+	servers  map[string]*server
+	networks []string
+	console  string
 }
 
 type server struct {
@@ -197,6 +200,56 @@ func (s *Servers) RemoveServer(ctx context.Context, _, mark string) error {
 			return s.remove(ctx, id, false)
 		}
 	}
+	return nil
+}
+
+// Console tells what Say was told, of any server.
+func (s *Servers) Console(_ context.Context, id string) (string, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.servers[id] == nil {
+		return "", stowage.Errorf(stowage.NotFound, "Server %.64s could not be found.", id)
+	}
+	return s.console, nil
+}
+
+// Say is what is on the consoles of all servers from now on.
+func (s *Servers) Say(console string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.console = console
+}
+
+// CreateTestNetwork makes a network of a name that tells where it is from.
+func (s *Servers) CreateTestNetwork(_ context.Context, _, like, mark string) (string, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	id := "test-" + like + "-" + mark
+	if !slices.Contains(s.networks, id) {
+		s.networks = append(s.networks, id)
+	}
+	return id, nil
+}
+
+// TestNetworks are those that there are.
+func (s *Servers) TestNetworks() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.networks)
+}
+
+// RemoveTestNetworks removes those of the mark.
+func (s *Servers) RemoveTestNetworks(_ context.Context, _, mark string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, one := range s.servers {
+		for _, p := range one.Ports {
+			if strings.HasSuffix(p.NetworkID, mark) {
+				return stowage.Errorf(stowage.Conflict, "Server %s is in network %s.", one.ID, p.NetworkID)
+			}
+		}
+	}
+	s.networks = slices.DeleteFunc(s.networks, func(id string) bool { return strings.HasSuffix(id, mark) })
 	return nil
 }
 
