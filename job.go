@@ -136,6 +136,8 @@ type JobParams struct {
 	Snapshot Snapshot `json:"snapshot,omitzero"`
 	// A restore has begun to write: the volume is not what it was.
 	Touched bool `json:"touched,omitempty"`
+	// How often the work is tried again after a failure; nil: as the operator says.
+	Retries *int `json:"retries,omitempty"`
 	// A backup that is to look at everything, whatever was stored before.
 	Full bool `json:"full,omitempty"`
 	// A verification that reads every byte that a restore reads.

@@ -27,8 +27,9 @@ type PolicyDetails struct {
 	StoreThreshold  int `json:"store_threshold,omitempty"`
 	// KeepAll removes no backup, whatever the rules say.
 	KeepAll bool `json:"keep_all,omitempty"`
+	// RetryCount is how often a backup that failed is tried again; 0: as the operator says.
+	RetryCount int `json:"retry_count,omitempty"`
 	// What clients set and read again, and nothing here looks at.
-	RetryCount  int    `json:"retry_count,omitempty"`
 	DailyReport bool   `json:"daily_report,omitempty"`
 	MailingList string `json:"mailing_list,omitempty"`
 	Quiesce     bool   `json:"quiesce,omitempty"`

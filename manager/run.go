@@ -139,8 +139,8 @@ func (t *task) attempt(ctx context.Context) error {
 	switch {
 	case !t.job.WindowEnd.IsZero() && t.job.Attempt == 1 && t.Now().After(t.job.WindowEnd):
 		return stowage.Errorf(stowage.Unavailable, "The job did not begin inside its window.")
-	case !t.job.Stepwise() && t.job.Kind != stowage.JobDelete && t.job.Failures >= t.MaxAttempts:
-		return stowage.Errorf(stowage.Unavailable, "Given up after %d attempts: %s", t.MaxAttempts, t.job.Error)
+	case !t.job.Stepwise() && t.job.Kind != stowage.JobDelete && t.job.Failures >= max(t.attempts(), t.MaxAttempts): // managers that died count, too, and are nobody's retries
+		return stowage.Errorf(stowage.Unavailable, "Given up after %d attempts: %s", t.job.Failures, t.job.Error)
 	}
 	if t.job.Params.Whole {
 		return t.doWhole(ctx)
@@ -170,6 +170,14 @@ func (t *task) attempt(ctx context.Context) error {
 	return fmt.Errorf("there is no runner for jobs of kind %q", t.job.Kind)
 }
 
+// attempts is how often the job may fail before it is given up.
+func (t *task) attempts() int {
+	if t.job.Params.Retries != nil {
+		return 1 + *t.job.Params.Retries
+	}
+	return t.MaxAttempts
+}
+
 // readBackup reads the backup that the job is about, if it is about one.
 func (t *task) readBackup(ctx context.Context) (err error) {
 	if t.job.BackupID == 0 {
@@ -197,7 +205,7 @@ func (t *task) settle(ctx context.Context, err error) {
 	case unwanted:
 		t.log.InfoContext(ctx, "job cancelled", "reason", wish.reason)
 		t.fail(ctx, stowage.JobCancelled, stowage.Errorf(stowage.Conflict, "%s", wish.reason))
-	case wantsAgain && (retry.free || t.job.Kind == stowage.JobDelete || t.job.Failures+1 < t.MaxAttempts):
+	case wantsAgain && (retry.free || t.job.Kind == stowage.JobDelete || t.job.Failures+1 < t.attempts()):
 		delay := retry.after
 		if delay == 0 {
 			delay = min(t.RetryDelay<<min(t.job.Failures, 10), 5*time.Minute)

@@ -260,9 +260,18 @@ func (s *Service) scheduled(ctx context.Context, r stowage.Run, e stowage.Entry)
 	}
 	return scheduledRequest{entity.Kind, BackupRequest{
 		VolumeID: entity.ID, Name: entity.Name, Container: rule.Is.Container, Full: r.Full, OnBehalf: owner,
-		When: When{Priority: &p.Priority, End: r.WindowEnd}, JobID: e.JobID,
+		When: When{Priority: &p.Priority, End: r.WindowEnd, Retries: retries(p)}, JobID: e.JobID,
 		By: stowage.Origin{ScheduleID: r.ScheduleID, PolicyID: e.PolicyID, RuleID: e.RuleID},
 	}}, "", nil
+}
+
+// retries is how often a backup of a policy is tried again; 0 there is what clients
+// send who say nothing.
+func retries(p stowage.Policy) *int {
+	if p.Is.RetryCount == 0 {
+		return nil
+	}
+	return &p.Is.RetryCount
 }
 
 // scheduledRequest asks for a backup of a volume or of a server.

@@ -170,7 +170,7 @@ func checkPolicy(p stowage.Policy) error {
 		return stowage.Errorf(stowage.Invalid, "The priority must be from %d to %d.", stowage.PriorityMin, stowage.PriorityMax)
 	case min(p.Is.ExportThreshold, p.Is.StoreThreshold) < 0 || max(p.Is.ExportThreshold, p.Is.StoreThreshold) > 100:
 		return stowage.Errorf(stowage.Invalid, "A threshold must be from 0 to 100 percent.")
-	case p.Is.RetryCount < 0:
+	case p.Is.RetryCount < 0 || p.Is.RetryCount > maxRetries:
 		return stowage.Errorf(stowage.Invalid, "The retry count must not be negative.")
 	}
 	_, err := newMatcher(p)

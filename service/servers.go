@@ -98,7 +98,7 @@ func (s *Service) beginSet(ctx context.Context, user cloud.User, req ServerReque
 			Description: "Part of the backup of server " + server.ID, Volume: record(d.vol), SizeGiB: d.vol.SizeGiB, CreatedAt: now, UpdatedAt: now,
 		}
 		j := s.newJob(stowage.JobBackup, user, now)
-		j.Priority = export.Priority
+		j.Priority, j.Params.Retries = export.Priority, req.When.Retries
 		j.Backend, j.VolumeID, j.EntityID, j.Params.Volume, j.Params.Full = d.at.Backend, d.vol.ID, d.vol.ID, d.at, req.Full
 		parts[i] = db.Part{Backup: b, Job: j}
 		server.Disks[d.index].Backup = b.UUID

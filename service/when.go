@@ -10,6 +10,7 @@ import (
 // its likes.
 type When struct {
 	Priority   *int      // nil: stowage.PriorityDefault
+	Retries    *int      // after a failure; nil: as the operator says
 	Start, End time.Time // a job that has not begun by the end fails; zero: no bound
 }
 
@@ -17,6 +18,8 @@ func (w When) check(now time.Time) error {
 	switch {
 	case w.Priority != nil && (*w.Priority < stowage.PriorityMin || *w.Priority > stowage.PriorityMax):
 		return stowage.Errorf(stowage.Invalid, "The priority must be from %d to %d.", stowage.PriorityMin, stowage.PriorityMax)
+	case w.Retries != nil && (*w.Retries < 0 || *w.Retries > maxRetries):
+		return stowage.Errorf(stowage.Invalid, "A task is tried again %d times at most.", maxRetries)
 	case w.End.IsZero():
 		return nil
 	case w.End.Before(w.Start):
@@ -32,7 +35,7 @@ func (w When) on(j *stowage.Job) {
 	if w.Priority != nil {
 		j.Priority = *w.Priority
 	}
-	j.WindowStart, j.WindowEnd = w.Start, w.End
+	j.WindowStart, j.WindowEnd, j.Params.Retries = w.Start, w.End, w.Retries
 }
 
 // later reports whether a job has to wait so long that its volume must not be
@@ -40,3 +43,5 @@ func (w When) on(j *stowage.Job) {
 func (w When) later(now time.Time) bool { return w.Start.After(now.Add(soon)) }
 
 const soon = time.Minute
+
+const maxRetries = 100

@@ -22,6 +22,7 @@ type exportBody struct {
 	WindowStart number        `json:"windowStart"`
 	WindowEnd   number        `json:"windowEnd"`
 	Priority    number        `json:"priority"`
+	Retries     number        `json:"retryCount"`
 	TenantID    text          `json:"tenantId"`
 	Rules       several[rule] `json:"rules"`
 }
@@ -168,11 +169,11 @@ func (b exportBody) when() (service.When, error) {
 		}
 		*t.into = fromMillis(t.sent)
 	}
-	w.Priority = priority(b.Priority)
+	w.Priority, w.Retries = priority(b.Priority), priority(b.Retries)
 	return w, nil
 }
 
-// priority is nil for none. What does not fit into an int is out of any bounds.
+// priority reads a small number: nil for none. What does not fit into an int is out of any bounds.
 func priority(n number) *int {
 	if !n.set {
 		return nil

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/stowage/stowage"
+	"github.com/stowage/stowage/drivers/drivertest"
 	"github.com/stowage/stowage/internal/harness"
 )
 
@@ -264,4 +265,25 @@ func TestNoAnswerHoldsANull(t *testing.T) {
 			t.Errorf("%s: %d %s", path, a.Status, a.Body)
 		}
 	}
+}
+
+// A task is tried again as often as was asked for, and not as the operator has it.
+func TestATaskIsTriedAgainAsOftenAsIsAskedFor(t *testing.T) {
+	for _, c := range []struct{ retries, calls int }{{0, 1}, {4, 5}} {
+		h := clouded(t)
+		h.Disks.On(drivertest.OpCreateSnapshot, "").Always().Before(stowage.Errorf(stowage.Unavailable, "away"))
+		task := one(t, export(h, demo, fmt.Sprintf(`{"protectedEntities":["10"],"retryCount":"%d"}`, c.retries)))
+		awaitTask(h, guidOf(task), "FAILED")
+		n := 0
+		for _, call := range h.Disks.Calls() {
+			if call.Op == drivertest.OpCreateSnapshot {
+				n++
+			}
+		}
+		if n != c.calls {
+			t.Errorf("%d retries: tried %d times, want %d", c.retries, n, c.calls)
+		}
+	}
+	h := clouded(t)
+	wantFault(t, export(h, demo, `{"protectedEntities":["10"],"retryCount":-1}`), http.StatusBadRequest, "tried again")
 }
