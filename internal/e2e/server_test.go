@@ -103,7 +103,7 @@ func TestAServerIsExportedWhileItRunsAndBuiltAgain(t *testing.T) {
 	if seen := stop(); len(seen) != 1 || !seen["in-use"] {
 		t.Errorf("the volume was %v meanwhile", seen)
 	}
-	m.last("increment")
+	m.last("changed")
 	var want []string
 	for _, v := range volumes {
 		want = append(want, sum(s, v, size))
