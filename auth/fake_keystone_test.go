@@ -23,7 +23,7 @@ type fakeKeystone struct {
 	credentials map[string]fakeCredential
 	life        time.Duration // of tokens given out from now on
 	logins      int
-	guests      []string // projects that the user stowage may log in to, too
+	guests      []string        // projects that the user stowage may log in to, too
 	questions   []*http.Request // validations, in order
 	// fault answers in Keystone's place if it returns true.
 	fault func(w http.ResponseWriter, r *http.Request) bool
