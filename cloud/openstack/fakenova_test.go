@@ -278,13 +278,3 @@ func serverWish() cloud.ServerRequest {
 			SecurityGroups: []string{"g1"}}},
 	}
 }
-
-func posts(writes []string, what string) int {
-	n := 0
-	for _, w := range writes {
-		if strings.HasPrefix(w, what) {
-			n++
-		}
-	}
-	return n
-}

@@ -2,8 +2,9 @@ package openstack_test
 
 import (
 	"net/http"
-	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -79,17 +80,17 @@ func TestVolumesAreWaitedFor(t *testing.T) {
 	if _, _, err := s.BuildServer(t.Context(), demo.ProjectID, req); err != nil {
 		t.Fatal(err)
 	}
-	looked := 0
+	var looked atomic.Int32
 	g.breakWith(func(w http.ResponseWriter, r *http.Request) bool {
-		if r.Method != http.MethodGet || !strings.HasSuffix(r.URL.Path, rootVolume) || looked == 3 {
+		if r.Method != http.MethodGet || !strings.HasSuffix(r.URL.Path, rootVolume) || looked.Load() == 3 {
 			return false
 		}
-		looked++
+		looked.Add(1)
 		reply(w, 200, map[string]any{"volume": map[string]any{"id": rootVolume, "status": "detaching", "size": 1}})
 		return true
 	})
-	if err := s.RemoveServer(t.Context(), demo.ProjectID, req.Mark); err != nil || looked != 3 {
-		t.Errorf("looked %d times, %v", looked, err)
+	if err := s.RemoveServer(t.Context(), demo.ProjectID, req.Mark); err != nil || looked.Load() != 3 {
+		t.Errorf("looked %d times, %v", looked.Load(), err)
 	}
 	if c.volumes[dataVolume] != "available" {
 		t.Errorf("left %v", c.volumes)
@@ -102,12 +103,10 @@ func TestRemoveServerWhoseAnswersAreLost(t *testing.T) {
 	if _, _, err := s.BuildServer(t.Context(), demo.ProjectID, req); err != nil {
 		t.Fatal(err)
 	}
-	var lost []string
+	var lost sync.Map
 	g.lose = func(r *http.Request) bool {
-		what := r.Method + " " + r.URL.Path
-		first := r.Method != http.MethodGet && !slices.Contains(lost, what)
-		lost = append(lost, what)
-		return first
+		_, again := lost.LoadOrStore(r.Method+" "+r.URL.Path, true)
+		return r.Method != http.MethodGet && !again
 	}
 	if err := s.RemoveServer(t.Context(), demo.ProjectID, req.Mark); err != nil {
 		t.Fatal(err)

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -162,8 +163,9 @@ func TestLostAnswersMakeNothingTwice(t *testing.T) {
 	for _, what := range []string{"POST /compute/v2.1/servers", "POST /net/v2.0/ports"} {
 		for _, lost := range []bool{true, false} {
 			c, g, s := newSite(t)
-			req, broken := serverWish(), true
-			hit := func(r *http.Request) bool { return broken && r.Method+" "+r.URL.Path == what }
+			req := serverWish()
+			var mended atomic.Bool
+			hit := func(r *http.Request) bool { return !mended.Load() && r.Method+" "+r.URL.Path == what }
 			if lost {
 				g.lose = hit
 			} else {
@@ -180,11 +182,11 @@ func TestLostAnswersMakeNothingTwice(t *testing.T) {
 			} else if !found {
 				wantCode(t, err, stowage.Unavailable)
 			}
-			broken = false
+			mended.Store(true)
 			if _, _, err = s.BuildServer(t.Context(), demo.ProjectID, req); err != nil {
 				t.Errorf("%s, lost %v, again: %v", what, lost, err)
 			}
-			if len(c.servers) != 1 || len(c.ports) != 1 {
+			if c.writes(); len(c.servers) != 1 || len(c.ports) != 1 {
 				t.Errorf("%s, lost %v: %d servers, %d ports", what, lost, len(c.servers), len(c.ports))
 			}
 		}
