@@ -16,6 +16,7 @@ import (
 
 	"github.com/stowage/stowage"
 	"github.com/stowage/stowage/auth"
+	"github.com/stowage/stowage/cloud"
 	"github.com/stowage/stowage/cloud/cloudtest"
 	"github.com/stowage/stowage/cloud/openstack"
 )
@@ -134,4 +135,48 @@ func TestStackServers(t *testing.T) {
 			}
 		},
 	})
+}
+
+// A restore that is cancelled as its server is asked for: the volumes stay, although
+// they would go with the server.
+func TestStackServersRemovedAtOnce(t *testing.T) {
+	s := newStack(t)
+	servers, v := s.servers(t)
+	owner := s.user(t, "demo", "demo")
+	tiny := ""
+	for _, f := range ask[struct{ Flavors []withID }](t, s.rest(t, "stowage", "service", "compute", ""), http.MethodGet, "flavors", nil).Flavors {
+		if f.Name == "m1.tiny" {
+			tiny = f.ID
+		}
+	}
+	disk := s.volume(t, v, owner, "")
+	if err := v.SetMetadata(t.Context(), disk, nil, nil, true); err != nil {
+		t.Fatal(err)
+	}
+	for range 5 {
+		req := cloud.ServerRequest{
+			Name: "hasty", FlavorID: tiny, Mark: uuid.NewString(),
+			Volumes: []stowage.ServerDisk{{VolumeID: disk, Boot: true, DeleteWithServer: true}},
+			Ports:   []stowage.ServerPort{{NetworkID: s["PRIVATE_NETWORK_ID"]}},
+		}
+		if _, _, err := servers.BuildServer(t.Context(), owner.ProjectID, req); err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+		defer cancel()
+		err := gophercloud.WaitFor(ctx, func(ctx context.Context) (bool, error) {
+			err := servers.RemoveServer(ctx, owner.ProjectID, req.Mark)
+			if stowage.CodeOf(err) == stowage.Unavailable {
+				t.Log(err)
+				return false, nil
+			}
+			return true, err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if vol, err := v.Volume(t.Context(), disk); err != nil || vol.Status != stowage.VolumeAvailable {
+			t.Fatalf("volume %+v, %v", vol, err)
+		}
+	}
 }
