@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -22,6 +23,7 @@ type fakeKeystone struct {
 	credentials map[string]fakeCredential
 	life        time.Duration // of tokens given out from now on
 	logins      int
+	guests      []string        // projects that the user stowage may log in to, too
 	questions   []*http.Request // validations, in order
 	// fault answers in Keystone's place if it returns true.
 	fault func(w http.ResponseWriter, r *http.Request) bool
@@ -132,6 +134,9 @@ func (k *fakeKeystone) login(w http.ResponseWriter, r *http.Request) {
 	}
 	scope := req.Auth.Scope.Project
 	home := fakeUsers[user].project
+	if there := strings.TrimPrefix(scope.ID, "id-of-"); user == "stowage" && slices.Contains(k.guests, there) {
+		home = there
+	}
 	if _, ok := fakeUsers[user]; !ok || secret != "secret" || scope.Name != "" && scope.Name != home || scope.ID != "" && scope.ID != "id-of-"+home {
 		fail(w, http.StatusUnauthorized)
 		return
@@ -140,6 +145,7 @@ func (k *fakeKeystone) login(w http.ResponseWriter, r *http.Request) {
 		extra["project"], extra["roles"] = nil, nil
 	}
 	id := k.issueLocked(user, k.life, extra)
+	k.tokens[id].project = home
 	w.Header().Set("X-Subject-Token", id)
 	w.WriteHeader(http.StatusCreated)
 	k.describe(w, k.tokens[id], true)

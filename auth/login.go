@@ -26,6 +26,10 @@ type login struct {
 	timeout     time.Duration
 	proxy       func(*http.Request) (*url.URL, error)
 
+	home     *login // in our own project; nil: this is it
+	project  string // by id, of one in another project
+	projects projects
+
 	client *gophercloud.ProviderClient // the same for ever; it holds a copy of the token
 	flight singleflight.Group
 
@@ -92,7 +96,7 @@ func (l *login) fresh(ctx context.Context) (ownToken, error) {
 		return ownToken{}, unavailable(fmt.Errorf("log in at Keystone: %w", ctx.Err()))
 	case r := <-flight:
 		if r.Err != nil {
-			return ownToken{}, unavailable(fmt.Errorf("log in at Keystone: %w", r.Err))
+			return ownToken{}, why(r.Err)
 		}
 		return r.Val.(ownToken), nil
 	}
@@ -130,7 +134,7 @@ func (l *login) renew(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), l.timeout)
 	defer cancel()
 	result, t, err := l.authenticate(ctx)
-	if err != nil {
+	if err = l.admitted(ctx, t, err); err != nil {
 		return err
 	}
 	if err := l.client.SetTokenAndAuthResult(result); err != nil {

@@ -13,6 +13,10 @@ import (
 // CreateUserVolume asks once: a volume that was made although we were told
 // otherwise is found by its metadata.
 func (v *Volumes) CreateUserVolume(ctx context.Context, user cloud.User, req cloud.VolumeRequest) (cloud.Volume, error) {
+	return v.create(ctx, call{user: &user}, user.ProjectID, req)
+}
+
+func (n *neighbour) create(ctx context.Context, c call, project string, req cloud.VolumeRequest) (cloud.Volume, error) {
 	if req.SizeGiB < 1 || req.SizeGiB > 1<<31-1 {
 		return cloud.Volume{}, stowage.Errorf(stowage.Invalid, "A volume of %d GiB cannot be made.", req.SizeGiB)
 	}
@@ -20,9 +24,9 @@ func (v *Volumes) CreateUserVolume(ctx context.Context, user cloud.User, req clo
 		Size: int(req.SizeGiB), Name: req.Name, Description: req.Description,
 		VolumeType: req.Type, AvailabilityZone: req.AvailabilityZone, Metadata: req.Metadata,
 	}
-	c := call{user: &user, what: "create a volume in project " + user.ProjectID, creates: true}
+	c.what, c.creates = "create a volume in project "+project, true
 	var body volumeBody
-	err := v.do(ctx, c, func(ctx context.Context, client *gophercloud.ServiceClient) error {
+	err := n.do(ctx, c, func(ctx context.Context, client *gophercloud.ServiceClient) error {
 		if err := volumes.Create(ctx, client, opts, nil).ExtractInto(&body); err != nil {
 			return err
 		}
@@ -33,7 +37,7 @@ func (v *Volumes) CreateUserVolume(ctx context.Context, user cloud.User, req clo
 	}
 	vol := body.volume()
 	if vol.ProjectID == "" {
-		vol.ProjectID = user.ProjectID
+		vol.ProjectID = project
 	}
 	return vol, nil
 }

@@ -45,7 +45,7 @@ func (n *neighbour) fault(c call, client *gophercloud.ServiceClient, err error) 
 		return stowage.Wrap(stowage.Invalid, cause, "%s", message)
 	case status == http.StatusUnauthorized && c.user != nil:
 		return stowage.Wrap(stowage.Unauthorized, cause, "The %s refused the token.", n.name)
-	case status == http.StatusForbidden && c.user != nil:
+	case status == http.StatusForbidden && (c.user != nil || c.creates):
 		return stowage.Wrap(stowage.Forbidden, cause, "%s", message)
 	case status == http.StatusForbidden:
 		return stowage.Wrap(stowage.Forbidden, cause, "The %s does not allow the backup service to do this.", n.name)
@@ -68,6 +68,7 @@ func (n *neighbour) away(cause error) error {
 // said is what a neighbour wrote along with a status it sent.
 type said struct {
 	name    string // of the fault: "badRequest", "overLimit"
+	kind    string // as Neutron adds: "MacAddressInUse"
 	message string // for the user; empty if there is none
 	text    string // for the log
 }
@@ -78,12 +79,13 @@ func read(body []byte) said {
 	s := said{text: bound(string(body))}
 	var faults map[string]struct {
 		Message string `json:"message"`
+		Type    string `json:"type"`
 	}
 	if json.Unmarshal(body, &faults) != nil || len(faults) != 1 {
 		return s
 	}
 	for name, f := range faults {
-		s.name, s.message = name, bound(f.Message)
+		s.name, s.kind, s.message = name, f.Type, bound(f.Message)
 	}
 	return s
 }

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -186,8 +187,8 @@ func TestReleaseWhoseAnswerIsLostIsDone(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	lost := false
-	g.lose = func(r *http.Request) bool { first := !lost; lost = true; return first }
+	var lost atomic.Bool
+	g.lose = func(*http.Request) bool { return !lost.Swap(true) }
 	if err := v.Release(t.Context(), held); err != nil || c.status(id) != "available" {
 		t.Errorf("release %v, volume %v", err, c.status(id))
 	}

@@ -5,9 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
-	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/gophercloud/gophercloud/v2"
@@ -34,52 +32,16 @@ type Inventory struct {
 
 var _ cloud.Inventory = (*Inventory)(nil)
 
-// novaVersion is the microversion with tags; later ones leave out the flavor's id.
-const novaVersion = "2.26"
-
 // NewInventory gives the inventory of the cloud the session is logged in to. It
 // calls nobody yet.
 func NewInventory(o InventoryOptions) (*Inventory, error) {
 	if o.Session == nil || o.Volumes == nil {
 		return nil, errors.New("an inventory needs a session and volumes")
 	}
-	service := func(name, microversion, version string, types ...string) neighbour {
-		n := neighbour{
-			Options: o.withDefaults(), name: name, types: types, microversion: microversion, http: bounded(o.Session.HTTPClient()),
-			base: func(endpoint, _, project string) (string, error) { return versioned(endpoint, project, version) },
-		}
-		if name != "compute service" {
-			n.EndpointOverride = ""
-		}
-		return n
-	}
 	return &Inventory{
-		nova:     service("compute service", novaVersion, "v2.1", "compute"),
-		neutron:  service("network service", "", "v2.0", "network"),
-		keystone: service("identity service", "", "v3", "identity"),
-		volumes:  o.Volumes,
+		nova: computeService(o.Options), neutron: o.Options.beside("network service", "v2.0", "network"),
+		keystone: o.Options.beside("identity service", "v3", "identity"), volumes: o.Volumes,
 	}, nil
-}
-
-// versioned puts the version behind an endpoint that has none.
-func versioned(endpoint, project, want string) (string, error) {
-	base, done, err := fill(endpoint, project)
-	if err != nil || done {
-		return base, err
-	}
-	if slices.ContainsFunc(strings.Split(base, "/"), version.MatchString) {
-		return base + "/", nil
-	}
-	return base + "/" + want + "/", nil
-}
-
-// missingService reports whether the cloud has no such service at all.
-func (n *neighbour) missingService(ctx context.Context) bool {
-	if n.EndpointOverride != "" {
-		return false
-	}
-	_, err := n.Session.Endpoint(ctx, n.types...)
-	return err != nil && stowage.CodeOf(err) == stowage.NotFound
 }
 
 // errNobodys: what is nobody's would be shown to everybody, so a policy that hides
@@ -99,12 +61,20 @@ type serverBody struct {
 	Flavor    struct {
 		ID string `json:"id"`
 	} `json:"flavor"`
+	KeyName string    `json:"key_name"`
+	Image   imageRef  `json:"image"`
+	Config  looseBool `json:"config_drive"`
+	Root    string    `json:"OS-EXT-SRV-ATTR:root_device_name"`
+	Fault   struct {
+		Message string `json:"message"`
+	} `json:"fault"`
 	Addresses map[string][]struct {
 		Address string `json:"addr"`
 		MAC     string `json:"OS-EXT-IPS-MAC:mac_addr"`
 	} `json:"addresses"`
 	Volumes []struct {
-		ID string `json:"id"`
+		ID               string `json:"id"`
+		DeleteWithServer bool   `json:"delete_on_termination"`
 	} `json:"os-extended-volumes:volumes_attached"`
 }
 
@@ -129,7 +99,7 @@ func (i *Inventory) EachServer(ctx context.Context, since time.Time, fn func(clo
 
 func (s serverBody) server() cloud.Server {
 	out := cloud.Server{
-		ID: s.ID, ProjectID: s.ProjectID, Name: s.Name, Status: s.Status, Deleted: s.Status == "DELETED" || s.Status == "SOFT_DELETED",
+		ID: s.ID, ProjectID: s.ProjectID, Name: s.Name, Status: s.Status, Deleted: s.deleted(),
 		Zone: s.Zone, Host: s.Host, FlavorID: s.Flavor.ID, Tags: s.Tags, Metadata: s.Metadata, CreatedAt: s.Created.Time,
 	}
 	for _, v := range s.Volumes {

@@ -49,6 +49,53 @@ type call struct {
 	creates bool        // makes something: what is missing is what it is to be made of
 }
 
+// in gives the neighbour as the service sees it from inside a project, by the rights
+// it has there.
+func (n *neighbour) in(project string) (*neighbour, error) {
+	if !plainProject.MatchString(project) {
+		return nil, stowage.Errorf(stowage.Invalid, "The project's id is not one that can be asked for.")
+	}
+	if n.InProject == nil {
+		return nil, stowage.Errorf(stowage.Forbidden, "The backup service works in no project but its own.")
+	}
+	session, err := n.InProject(project)
+	if err != nil {
+		return nil, err
+	}
+	there := *n
+	there.Session = session
+	return &there, nil
+}
+
+// at gives the neighbour with another microversion.
+func (n *neighbour) at(microversion string) *neighbour {
+	other := *n
+	other.microversion = microversion
+	return &other
+}
+
+// fetch reads one thing into a pointer to a struct with a key for it.
+func (n *neighbour) fetch(ctx context.Context, c call, into any, at ...string) error {
+	c.again = true
+	return n.do(ctx, c, func(ctx context.Context, client *gophercloud.ServiceClient) error {
+		_, err := client.Get(ctx, client.ServiceURL(at...), into, nil)
+		return err
+	})
+}
+
+// remove deletes one thing; gone is no error.
+func (n *neighbour) remove(ctx context.Context, c call, at ...string) error {
+	c.again = true
+	err := n.do(ctx, c, func(ctx context.Context, client *gophercloud.ServiceClient) error {
+		_, err := client.Delete(ctx, client.ServiceURL(at...), nil)
+		return err
+	})
+	if stowage.CodeOf(err) == stowage.NotFound {
+		return nil
+	}
+	return err
+}
+
 // do makes the call through fn and tells in coded errors what went wrong. fn
 // may run more than once if the call may.
 func (n *neighbour) do(ctx context.Context, c call, fn func(context.Context, *gophercloud.ServiceClient) error) error {

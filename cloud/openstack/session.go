@@ -38,6 +38,10 @@ type Session interface {
 // Options are what Volumes and Containers have in common. Only Session is needed.
 type Options struct {
 	Session Session
+	// InProject gives the same user's session in another project, as
+	// auth.Session.InProject does. Only what is made for a project without one of its
+	// users needs it.
+	InProject func(project string) (Session, error)
 
 	// EndpointOverride is used instead of the catalog's endpoint. It may hold
 	// %(project_id)s; without it, the project is appended as the service does.

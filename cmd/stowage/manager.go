@@ -88,8 +88,12 @@ func runManager(ctx context.Context, c *config.Config) (err error) {
 	if err != nil {
 		return err
 	}
+	whole, err := servers(c, p.volumes, p.log)
+	if err != nil {
+		return err
+	}
 	verbs := service.New(service.Options{ // of schedules and policies, on the service's own rights
-		DB: p.base, Transport: p.transport, Volumes: p.volumes, Containers: swift, Now: time.Now, NewID: uuid.NewString, Log: p.log,
+		DB: p.base, Transport: p.transport, Volumes: p.volumes, Servers: whole, Containers: swift, Now: time.Now, NewID: uuid.NewString, Log: p.log,
 		DownTime: c.Default.ServiceDownTime, CreateTimeout: c.Cinder.CreateTimeout,
 	})
 	// The heap is large buffers that live as long as a job: letting it double

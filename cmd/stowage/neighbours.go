@@ -42,6 +42,14 @@ func session(section string, c config.Credentials, s config.Session, region, ifa
 	return out, nil
 }
 
+// neighbourOptions are those of a service that is used from inside projects, too.
+func neighbourOptions(s *auth.Session, e config.Endpoint, log *slog.Logger) openstack.Options {
+	return openstack.Options{
+		Session: s, EndpointOverride: e.Override, Log: log,
+		InProject: func(project string) (openstack.Session, error) { return s.InProject(project) },
+	}
+}
+
 // cinder gives Cinder as configured.
 func cinder(c *config.Config, log *slog.Logger) (*openstack.Volumes, error) {
 	o := c.Cinder
@@ -50,7 +58,7 @@ func cinder(c *config.Config, log *slog.Logger) (*openstack.Volumes, error) {
 		return nil, err
 	}
 	return openstack.NewVolumes(openstack.VolumesOptions{
-		Options:      openstack.Options{Session: s, EndpointOverride: o.Override, Log: log},
+		Options:      neighbourOptions(s, o.Endpoint, log),
 		NameTemplate: o.VolumeNameTemplate,
 	})
 }
@@ -68,6 +76,19 @@ func inventory(c *config.Config, volumes *openstack.Volumes, log *slog.Logger) (
 	return openstack.NewInventory(openstack.InventoryOptions{
 		Options: openstack.Options{Session: s, EndpointOverride: o.Override, Log: log}, Volumes: volumes,
 	})
+}
+
+// servers gives Nova and Neutron for whole servers; nil where nobody asks for any.
+func servers(c *config.Config, volumes *openstack.Volumes, log *slog.Logger) (cloud.Servers, error) {
+	if !c.Vendor.Enabled {
+		return nil, nil
+	}
+	o := c.Nova
+	s, err := session("nova", o.Credentials, o.Session, o.RegionName, o.Interfaces(o.CatalogInfo)[0], log)
+	if err != nil {
+		return nil, err
+	}
+	return openstack.NewServers(openstack.ServersOptions{Options: neighbourOptions(s, o.Endpoint, log), Volumes: volumes})
 }
 
 // containers gives Swift as the API needs it.

@@ -34,6 +34,10 @@ USERS = (
     ("nova", "service", ("admin", "service")),
 )
 
+# user, role: on all projects of the domain Default, those to come included. With
+# it Stowage builds servers again in their own project.
+INHERITED = (("stowage", "member"), ("stowage_reseller", "member"))
+
 # type, name, path below the address that the env file has under the key, which
 # is <STAGE>_URL
 SERVICES = (
@@ -144,6 +148,9 @@ def ensure_users(keystone, env, projects, roles):
             if grant not in granted:
                 keystone.call("PUT", "/projects/%s/users/%s/roles/%s" % (
                     grant[1], grant[0], grant[2]))
+    for name, role in INHERITED:  # granting twice is no error
+        keystone.call("PUT", "/OS-INHERIT/domains/default/users/%s/roles/%s"
+                      "/inherited_to_projects" % (users[name], roles[role]))
     return users
 
 

@@ -13,7 +13,7 @@ function record {
 
 for stub in define_plugin enable_service echo_summary install_package create_service_user \
     get_or_add_user_project_role get_or_create_service get_or_create_endpoint recreate_database \
-    run_process stop_process start_tls_proxy wait_for_service; do
+    run_process stop_process start_tls_proxy wait_for_service openstack; do
     eval "function $stub { record $stub \"\$@\"; }"
 done
 
