@@ -43,6 +43,7 @@ func Servers(t *testing.T, f ServersFixture) {
 	t.Run("a server without a host is removed", f.testNoHost)
 	t.Run("what cannot be built is refused", f.testRefused)
 	t.Run("volumes of a project", f.testVolumes)
+	t.Run("a network that leads nowhere", f.testTestNetwork)
 	t.Run("a server that is none is not found", f.testOddServers)
 	t.Run("no rights in a project", f.testForeign)
 }
@@ -302,4 +303,44 @@ func (f ServersFixture) testForeign(t *testing.T) {
 	wantCode(t, err, stowage.Forbidden, "build a server")
 	wantCode(t, f.Servers.RemoveServer(t.Context(), f.Foreign, req.Mark), stowage.Forbidden, "remove a server")
 	wantCode(t, f.Servers.RemoveVolume(t.Context(), f.Foreign, noSuchID), stowage.Forbidden, "remove a volume")
+}
+
+// In a network that stands for another, a server keeps the addresses that it has there.
+func (f ServersFixture) testTestNetwork(t *testing.T) {
+	mark := uuid.NewString()
+	id, err := f.Servers.CreateTestNetwork(t.Context(), f.project(), f.NetworkID, mark)
+	must(t, err, "make a network")
+	t.Cleanup(func() {
+		if err := f.Servers.RemoveTestNetworks(context.WithoutCancel(t.Context()), f.project(), mark); err != nil {
+			t.Errorf("remove networks: %v", err)
+		}
+	})
+	again, err := f.Servers.CreateTestNetwork(t.Context(), f.project(), f.NetworkID, mark)
+	must(t, err, "make it again")
+	if again != id || id == f.NetworkID {
+		t.Errorf("made %s, then %s, for %s", id, again, f.NetworkID)
+	}
+	req := f.request(t)
+	first, notes := f.build(t, req)
+	second := f.request(t)
+	second.Ports = []stowage.ServerPort{{NetworkID: id, Addresses: []string{f.Address}}}
+	twin, _ := f.build(t, second)
+	r, err := f.Servers.Server(t.Context(), twin)
+	must(t, err, "look at it")
+	if len(r.Ports) != 1 || r.Ports[0].NetworkID != id || !slices.Equal(r.Ports[0].Addresses, []string{f.Address}) {
+		t.Errorf("beside %s (%v), it has the ports %+v", first, notes, r.Ports)
+	}
+	if _, err := f.Servers.Console(t.Context(), twin); err != nil {
+		t.Errorf("its console: %v", err)
+	}
+	if err := f.Servers.RemoveTestNetworks(t.Context(), f.project(), mark); stowage.CodeOf(err) != stowage.Conflict {
+		t.Errorf("with a server in it: %v, want Conflict", err)
+	}
+	for range 2 {
+		must(t, f.Servers.RemoveServer(t.Context(), f.project(), second.Mark), "remove the server")
+		must(t, f.Servers.RemoveTestNetworks(t.Context(), f.project(), mark), "remove networks")
+	}
+	if _, err := f.Servers.Console(t.Context(), twin); stowage.CodeOf(err) != stowage.NotFound {
+		t.Errorf("the console of one that is gone: %v", err)
+	}
 }
