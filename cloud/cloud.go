@@ -1,11 +1,13 @@
 // Package cloud talks to the services beside us: Cinder for volumes, Swift for
 // the tenant's containers, and Nova, Neutron and Keystone for the inventory of
-// what there is to protect. The real ones are reached through gophercloud
-// (package cloud/openstack); cloud/embedded stands in for them in standalone
-// mode and in tests, and passes the same suite (cloud/cloudtest).
+// what there is to protect and for building servers again. The real ones are
+// reached through gophercloud (package cloud/openstack); cloud/embedded stands in
+// for them in standalone mode and in tests, and passes the same suite
+// (cloud/cloudtest).
 //
 // Calls with a User act with that tenant's own token, so that his rights,
-// policies and quota decide. All other calls use the service's credentials.
+// policies and quota decide. All other calls use the service's credentials; those
+// of Servers that make something in a project use them inside that project.
 // No token leaves this package, is stored or logged.
 package cloud
 

@@ -1,5 +1,5 @@
 // Package cloudtest holds the suites that every implementation of
-// cloud.Volumes and cloud.Containers passes, the stand-ins as well as the real
+// cloud.Volumes, cloud.Containers and cloud.Servers passes, the stand-ins as well as the real
 // services. A suite makes what it needs through the fixture, and leaves volumes
 // and containers behind only where the fixture cannot remove them.
 package cloudtest

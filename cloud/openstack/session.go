@@ -1,10 +1,11 @@
-// Package openstack talks to the real Cinder and Swift.
+// Package openstack talks to the real Cinder, Swift, Nova and Neutron.
 //
 // Volumes implements cloud.Volumes through gophercloud's blockstorage/v3,
 // Containers implements cloud.Containers with plain HTTP. Both keep two
 // identities strictly apart: a call with a User carries that user's token and
 // nothing else, to a URL of his own project; all other calls carry the
-// service's token, and log in again once when it is refused.
+// service's token, and log in again once when it is refused. Servers has a third
+// one, for what it makes: the service's token of a tenant's project.
 //
 // What comes back is bounded (8 MiB an answer), and what goes wrong is told in
 // coded errors: 401 Unauthorized and 403 Forbidden of a user's call, 404
