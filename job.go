@@ -13,6 +13,9 @@ const (
 	JobDelete  JobKind = "delete"
 	JobVerify  JobKind = "verify" // looks at what is stored; the backup's status stays
 
+	JobMount   JobKind = "mount"   // serves a backup's files; it has ended once they are served
+	JobUnmount JobKind = "unmount" // ends that
+
 	JobInventory JobKind = "inventory" // looks at what the cloud holds; it is about no backup
 	JobCleanup   JobKind = "cleanup"   // deletes what a policy keeps no longer; it is about no one backup
 )
@@ -132,6 +135,8 @@ type JobParams struct {
 	Full bool `json:"full,omitempty"`
 	// A verification that reads every byte that a restore reads.
 	Deep bool `json:"deep,omitempty"`
+	// What a job mounts or unmounts.
+	Mount string `json:"mount,omitempty"`
 	// The prefix of the objects of the attempt under way.
 	Prefix string `json:"prefix,omitempty"`
 }

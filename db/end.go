@@ -15,6 +15,7 @@ type JobEnd struct {
 	Error string           // for the user
 	Move  *BackupMove      // nil: the backup stays as it is
 	Reach *ReachMove       // nil: the set of objects of the job's backup stays as it is
+	Mount *stowage.Mount   // that is served from now on; nil: none. What waits for a job that ends otherwise has failed
 	Now   time.Time
 }
 
@@ -43,6 +44,15 @@ func (d *DB) End(ctx context.Context, j stowage.Job, end JobEnd) error {
 		}
 		if err := moved(res, "end job "+j.ID); err != nil {
 			return err
+		}
+		if end.Mount != nil {
+			if err := serveMount(ctx, tx, *end.Mount, end.Now); err != nil {
+				return err
+			}
+		} else if j.Kind == stowage.JobMount {
+			if err := failMount(ctx, tx, j, end.Error, end.Now); err != nil {
+				return err
+			}
 		}
 		if end.Reach != nil {
 			if err := moveReach(ctx, tx, j.BackupID, *end.Reach); err != nil {

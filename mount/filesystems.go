@@ -36,16 +36,16 @@ func (g *guest) fileSystems(log *slog.Logger) ([]stowage.FileSystem, error) {
 			log.Warn("a backup has more file systems than are looked at", "most", maxFileSystems)
 			break
 		}
+		one := stowage.FileSystem{Volume: volume, Type: clip(kind, 32), Path: strings.TrimPrefix(volume, "/dev")}
+		if one.Label, err = g.label(volume); err != nil { // before it is mounted: that of NTFS is not told afterwards
+			return nil, err
+		}
 		if err := g.mount(volume); err != nil {
 			if g.gone() {
 				return nil, err
 			}
 			log.Info("a file system of a backup cannot be mounted", "volume", volume, "type", kind, "error", err)
 			continue
-		}
-		one := stowage.FileSystem{Volume: volume, Type: clip(kind, 32), Path: strings.TrimPrefix(volume, "/dev")}
-		if one.Label, err = g.label(volume); err != nil {
-			return nil, err
 		}
 		if one.Size, err = g.number("blockdev-getsize64", volume); err != nil {
 			return nil, err
