@@ -103,6 +103,21 @@ func mountable(ctx context.Context, tx *sql.Tx, m stowage.Mount, most int) error
 	return nil
 }
 
+// AddUnmount writes a job that ends a mount: Conflict if it is not served.
+func (d *DB) AddUnmount(ctx context.Context, m stowage.Mount, j *stowage.Job) error {
+	return d.inTx(ctx, func(tx *sql.Tx) error {
+		res, err := tx.ExecContext(ctx, `UPDATE mounts SET updated_at = ? WHERE id = ? AND state = ? AND owner = ?`,
+			micros(j.CreatedAt), m.ID, stowage.MountServed, m.Owner)
+		if err != nil {
+			return fmt.Errorf("unmount %s: %w", m.ID, err)
+		}
+		if err := moved(res, "unmount "+m.ID); err != nil {
+			return err
+		}
+		return insertJob(ctx, tx, j)
+	})
+}
+
 // MountFilter narrows a list of mounts. Empty fields do not.
 type MountFilter struct {
 	ID       string
@@ -193,6 +208,11 @@ func (d *DB) LatestMount(ctx context.Context, backup int64) (stowage.Mount, erro
 func (d *DB) Mounted(ctx context.Context, volume string) (int, error) {
 	return d.count(ctx, "count mounts", `SELECT COUNT(*) FROM mounts WHERE `+mountLives+` AND backup_id IN
 		(SELECT b.id FROM backups b WHERE b.volume_id = ?)`, []any{volume})
+}
+
+// MountedBackup counts the mounts of a backup that live.
+func (d *DB) MountedBackup(ctx context.Context, backup int64) (int, error) {
+	return d.count(ctx, "count mounts", `SELECT COUNT(*) FROM mounts WHERE `+mountLives+` AND backup_id = ?`, []any{backup})
 }
 
 // serveMount moves the mount of a job that ends well.

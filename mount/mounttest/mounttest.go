@@ -31,7 +31,7 @@ func Guestfish(t testing.TB, disk, script string) string {
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "guestfish", "--rw", "--format=raw", "-a", disk)
-	cmd.Env = append(os.Environ(), "LIBGUESTFS_BACKEND=direct", "LIBGUESTFS_BACKEND_SETTINGS=force_tcg", "LIBGUESTFS_CACHEDIR="+Cache(t))
+	cmd.Env = append(cmd.Environ(), "LIBGUESTFS_BACKEND=direct", "LIBGUESTFS_BACKEND_SETTINGS=force_tcg", "LIBGUESTFS_CACHEDIR="+Cache(t))
 	cmd.Stdin = strings.NewReader("run\n" + script)
 	out, err := cmd.CombinedOutput()
 	if err != nil {
