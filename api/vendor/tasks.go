@@ -20,7 +20,7 @@ import (
 var (
 	taskTypes = map[stowage.JobKind]string{
 		stowage.JobBackup: "EXPORT", stowage.JobRestore: "RESTORE", stowage.JobDelete: "DELETE", stowage.JobInventory: "INVENTORY_SYNC",
-		stowage.JobCleanup: "BACKUP_CLEANUP",
+		stowage.JobCleanup: "BACKUP_CLEANUP", stowage.JobMount: "MOUNT", stowage.JobUnmount: "UNMOUNT",
 	}
 	taskStates = map[stowage.JobState]string{
 		stowage.JobQueued: "QUEUED", stowage.JobRunning: "RUNNING", stowage.JobFinished: "FINISHED",
