@@ -3,12 +3,14 @@ package mount
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"sync"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -37,6 +39,9 @@ type process struct {
 	cmd  *exec.Cmd
 	done chan struct{}
 	err  error // how it ended, once done is closed
+
+	mu   sync.Mutex
+	gone bool // its number may be another's
 }
 
 // maxFile bounds each file that a program writes: the appliance has 4 GiB, a
@@ -56,8 +61,7 @@ func begin(cmd *exec.Cmd) (*process, error) {
 		err := cmd.Start()
 		started <- err
 		if err == nil {
-			p.err = cmd.Wait()
-			close(p.done)
+			p.wait()
 		}
 	}()
 	if err := <-started; err != nil {
@@ -71,16 +75,31 @@ func begin(cmd *exec.Cmd) (*process, error) {
 	return p, nil
 }
 
+// wait waits for the program, and ends what it started.
+func (p *process) wait() {
+	defer close(p.done)
+	pid := p.cmd.Process.Pid
+	for { // until it has ended, and still has its number
+		err := unix.Waitid(unix.P_PID, pid, nil, unix.WEXITED|unix.WNOWAIT, nil)
+		if !errors.Is(err, unix.EINTR) {
+			break
+		}
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	_ = unix.Kill(-pid, unix.SIGKILL) // nothing may be left
+	p.err = p.cmd.Wait()
+	p.gone = true
+}
+
 // end kills the program and all it started, and waits for it. It may be called
 // again.
 func (p *process) end() {
-	select {
-	case <-p.done:
-	default:
-		_ = p.cmd.Process.Kill() // it may have ended since
+	p.mu.Lock()
+	if !p.gone {
+		_ = unix.Kill(-p.cmd.Process.Pid, unix.SIGKILL) // it may have ended
 	}
-	// While anything of the group lives, its number is nobody else's.
-	_ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL)
+	p.mu.Unlock()
 	<-p.done
 }
 

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/stowage/stowage"
@@ -27,14 +28,18 @@ type Server struct {
 	Log    *slog.Logger
 
 	nonces nonces
+	once   sync.Once
+	mux    *http.ServeMux
 }
 
 // ServeHTTP answers one request.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	mux := http.NewServeMux()
-	mux.HandleFunc("POST /mounts/{id}/listing", s.with(s.list))
-	mux.HandleFunc("POST /mounts/{id}/download", s.with(s.download))
-	mux.ServeHTTP(w, r)
+	s.once.Do(func() {
+		s.mux = http.NewServeMux()
+		s.mux.HandleFunc("POST /mounts/{id}/listing", s.with(s.list))
+		s.mux.HandleFunc("POST /mounts/{id}/download", s.with(s.download))
+	})
+	s.mux.ServeHTTP(w, r)
 }
 
 // with checks a request before it is answered.
