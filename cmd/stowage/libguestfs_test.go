@@ -92,9 +92,10 @@ func TestNothingOfAMountOutlivesAKill(t *testing.T) {
 	}
 	r := start(t, data)
 	var task guid
-	if code, answer := r.call(http.MethodPost, "", `{"backup": {"volume_id": "1"}}`); code >= 300 {
-		t.Fatalf("%d %v", code, answer)
-	}
+	until(t, "the manager has reported itself", func() bool {
+		code, _ := r.call(http.MethodPost, "", `{"backup": {"volume_id": "1"}}`)
+		return code < 300
+	})
 	r.await("1", "available")
 	var backups []guid
 	if r.vendor(http.MethodGet, "/backups?only-mountable=true", "", &backups); len(backups) != 1 {
