@@ -140,10 +140,8 @@ func (g *guest) call(command string, args ...string) ([]byte, error) {
 		g.end()
 		return nil, fmt.Errorf("%w: %w: %s", errDead, err, bytes.TrimSpace(complained.text))
 	}
-	if _, said, failed := bytes.Cut(complained.text, []byte("libguestfs: error: ")); failed {
-		return nil, complaint(strings.TrimSpace(string(said)))
-	} else if len(complained.text) > 0 && len(printed.text) == 0 {
-		return nil, fmt.Errorf("guestfish: %s", bytes.TrimSpace(complained.text))
+	if err := complaint(string(complained.text)); err != nil {
+		return nil, err
 	}
 	if printed.over {
 		return nil, stowage.Errorf(stowage.OverLimit, "There is too much to tell.")
@@ -175,8 +173,19 @@ func until(from *bufio.Reader, mark string) (p part) {
 	}
 }
 
-// complaint gives an error of libguestfs a code.
-func complaint(said string) error {
+// complaint makes an error of what stands in the stream of errors; nil: there are
+// warnings at most.
+func complaint(stream string) error {
+	_, said, failed := strings.Cut(stream, "libguestfs: error: ")
+	if !failed {
+		for line := range strings.Lines(stream) {
+			if strings.TrimSpace(line) != "" && !strings.HasPrefix(line, "libguestfs: warning: ") {
+				return fmt.Errorf("guestfish: %s", strings.TrimSpace(stream))
+			}
+		}
+		return nil
+	}
+	said = strings.TrimSpace(said)
 	cause := errors.New(said)
 	switch {
 	case strings.HasSuffix(said, ": No such file or directory"):
