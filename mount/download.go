@@ -52,6 +52,7 @@ func (s *Session) Download(ctx context.Context, volume string, told []string) (*
 		roots = append(roots, r)
 	}
 	d := &stowage.Download{Name: archiveName(roots), Size: -1, Zip: true, Close: func() error { return nil }}
+	defer func() { d.Copy = s.bounded(d.Copy) }()
 	if one := roots[0]; len(roots) == 1 && one.Kind == stowage.FileRegular {
 		d.Name, d.Size, d.Zip = text(one.Name), one.Size, false
 		d.Copy = func(ctx context.Context, w io.Writer) error { return s.copy(ctx, volume, one.path, one.Size, w) }
@@ -67,6 +68,19 @@ func (s *Session) Download(ctx context.Context, volume string, told []string) (*
 		return a.zip.Close()
 	}
 	return d, nil
+}
+
+// bounded has only so many copies run at once.
+func (s *Session) bounded(copy func(context.Context, io.Writer) error) func(context.Context, io.Writer) error {
+	return func(ctx context.Context, w io.Writer) error {
+		select {
+		case s.copies <- struct{}{}:
+		default:
+			return stowage.Errorf(stowage.Unavailable, "There are %d downloads from this mount under way.", maxCopies)
+		}
+		defer func() { <-s.copies }()
+		return copy(ctx, w)
+	}
 }
 
 // root is a path that a download names.

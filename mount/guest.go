@@ -33,22 +33,22 @@ type guest struct {
 // maxOutput bounds what one command prints; maxNames what a directory's names take.
 const (
 	maxOutput = 4 << 20
-	maxNames  = 64 << 20
+	maxNames  = 16 << 20
 )
 
 // errDead means that the virtual machine is gone; another can be started.
 var errDead = errors.New("the virtual machine ended")
 
-// launch starts guestfish on a disk.
-func (m *Mounter) launch(dir, nbd string) (*guest, error) {
+// launch starts guestfish on a disk. It ends with ctx.
+func (m *Mounter) launch(ctx context.Context, dir, nbd string) (*guest, error) {
 	slow := m.slow.Load()
-	g, err := m.launchAs(dir, nbd, slow)
-	if err == nil || slow || errors.Is(err, errNoAppliance) {
+	g, err := m.launchAs(ctx, dir, nbd, slow)
+	if err == nil || slow || ctx.Err() != nil || errors.Is(err, errNoAppliance) {
 		return g, err
 	}
 	// A host may have a /dev/kvm that does not work.
 	m.Log.Warn("libguestfs did not start, and is tried without KVM", "error", err)
-	if g, again := m.launchAs(dir, nbd, true); again == nil {
+	if g, again := m.launchAs(ctx, dir, nbd, true); again == nil {
 		m.slow.Store(true)
 		return g, nil
 	}
@@ -57,7 +57,7 @@ func (m *Mounter) launch(dir, nbd string) (*guest, error) {
 
 var errNoAppliance = errors.New("no appliance")
 
-func (m *Mounter) launchAs(dir, nbd string, slow bool) (_ *guest, err error) {
+func (m *Mounter) launchAs(ctx context.Context, dir, nbd string, slow bool) (_ *guest, err error) {
 	fish, err := program("guestfish")
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errNoAppliance, err)
@@ -96,7 +96,12 @@ func (m *Mounter) launchAs(dir, nbd string, slow bool) (_ *guest, err error) {
 		return nil, errors.Join(err, out.Close(), errs.Close())
 	}
 	g.out, g.errs = bufio.NewReaderSize(out, 64<<10), bufio.NewReaderSize(errs, 64<<10)
-	go func() { <-g.done; _, _ = out.Close(), errs.Close() }()
+	stop := context.AfterFunc(ctx, g.end)
+	go func() {
+		<-g.done
+		stop()
+		_, _ = out.Close(), errs.Close()
+	}()
 	defer func() {
 		if err != nil {
 			g.end()

@@ -79,6 +79,10 @@ func New(o Options) (*Mounter, error) {
 // and the kernel of this host: some 400 MB.
 func (m *Mounter) cache() string { return filepath.Join(m.Dir, "appliance") }
 
+// maxCopies is how many downloads of a mount run at once, each with a piece of a
+// file in memory: 64 MiB in all.
+const maxCopies = 8
+
 // launches is how often the virtual machine of a mount is started, at most.
 const launches = 5
 
@@ -92,6 +96,8 @@ type Session struct {
 
 	guest    *guest // under turn; nil: none
 	launched int    // under turn
+
+	copies chan struct{} // downloads under way
 
 	stop sync.Once
 	ctx  context.Context // ends with the session
@@ -108,7 +114,7 @@ func (m *Mounter) Open(ctx context.Context, log *slog.Logger, image Image) (_ *S
 	if err != nil {
 		return nil, nil, err
 	}
-	s := &Session{m: m, log: log, dir: dir, turn: newTurn()}
+	s := &Session{m: m, log: log, dir: dir, turn: newTurn(), copies: make(chan struct{}, maxCopies)}
 	s.ctx, s.end = context.WithCancelCause(context.Background())
 	defer func() {
 		if err != nil {
@@ -156,7 +162,10 @@ func (s *Session) with(ctx context.Context, fn func(*guest) error) error {
 			return stowage.Errorf(stowage.Unavailable, "The backup's file systems broke their virtual machine %d times.", launches)
 		}
 		s.launched++
-		g, err := s.launch()
+		g, err := s.m.launch(s.ctx, s.dir, s.disk.Socket)
+		if s.ctx.Err() != nil {
+			return errOver
+		}
 		if err != nil {
 			return stowage.Wrap(stowage.Unavailable, err, "The virtual machine that reads file systems did not start.")
 		}
@@ -175,35 +184,6 @@ func (s *Session) with(ctx context.Context, fn func(*guest) error) error {
 		}
 	}
 	return err
-}
-
-// launch starts a virtual machine that ends with the session.
-func (s *Session) launch() (*guest, error) {
-	type launched struct {
-		*guest
-		err error
-	}
-	started := make(chan launched, 1)
-	go func() {
-		g, err := s.m.launch(s.dir, s.disk.Socket)
-		started <- launched{g, err}
-	}()
-	select {
-	case l := <-started:
-		if l.err == nil {
-			context.AfterFunc(s.ctx, l.end)
-		}
-		return l.guest, l.err
-	case <-s.ctx.Done():
-		if err := s.disk.Close(); err != nil { // whoever starts on it fails soon
-			s.log.Warn("a mount was not closed in order", "error", err)
-		}
-		l := <-started
-		if l.err == nil {
-			l.end()
-		}
-		return nil, errOver
-	}
 }
 
 // Close ends the session and all of its processes. It may be called again.

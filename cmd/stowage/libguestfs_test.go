@@ -65,6 +65,53 @@ func processes(t *testing.T, text string) (found []string) {
 	return found
 }
 
+// Without a database, the container and the master key are enough to look into a
+// backup.
+func TestABackupIsServedByNBDAsTheMountOfAnOperator(t *testing.T) {
+	data := t.TempDir()
+	r := start(t, data)
+	noise := mounttest.Noise("disk", 9<<20)
+	if err := os.WriteFile(filepath.Join(data, "volumes", "volume-9"), noise, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r.backUp("1")
+	r.interrupt()
+	list, _ := scanned(t, data)
+	dir, err := os.MkdirTemp("", "so")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	socket, out := filepath.Join(dir, "nbd"), filepath.Join(dir, "out")
+	cmd := exec.Command(program, "mount", "--project", "demo", "--container", "night", "--data-dir", data, "--backup", list[0].Backup.String(), "--socket", socket)
+	cmd.Stderr = os.Stderr
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = cmd.Process.Kill() }()
+	until(t, "it is served", func() bool {
+		return exec.Command("qemu-img", "convert", "-f", "raw", "-O", "raw", "nbd+unix:///?socket="+socket, out).Run() == nil
+	})
+	if got, err := os.ReadFile(out); err != nil || !bytes.Equal(got, noise) {
+		t.Errorf("%d other bytes, %v", len(got), err)
+	}
+	if info, err := os.Stat(socket); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("the socket is %v, %v", info, err)
+	}
+	if err := exec.Command("qemu-io", "-f", "raw", "-c", "write 0 512", "nbd+unix:///?socket="+socket).Run(); err == nil {
+		t.Error("it can be written to")
+	}
+	if err := cmd.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Wait(); err != nil {
+		t.Errorf("it ended with %v", err)
+	}
+	if left := processes(t, socket); len(left) > 0 {
+		t.Errorf("these run: %q", left)
+	}
+}
+
 // A process that is killed while a backup is mounted takes the virtual machine
 // with it, and the next one tells the truth.
 func TestNothingOfAMountOutlivesAKill(t *testing.T) {
