@@ -13,6 +13,7 @@ import (
 
 	"github.com/stowage/stowage"
 	"github.com/stowage/stowage/db"
+	"github.com/stowage/stowage/drivers/drivertest"
 	"github.com/stowage/stowage/internal/harness"
 	"github.com/stowage/stowage/manager"
 	"github.com/stowage/stowage/mount"
@@ -368,4 +369,65 @@ func TestMountsEndWithTheirManager(t *testing.T) {
 	if _, err := h.DB.Mount(t.Context(), db.Scope{}, guid); stowage.CodeOf(err) != stowage.NotFound {
 		t.Errorf("after a month it is remembered: %v", err)
 	}
+}
+
+// Swift is away when the backup is opened, and comes back; then it is away, or has
+// other bytes, while a file is read.
+func TestAMountAndASwiftThatFails(t *testing.T) {
+	h := backedUp(t)
+	h.Stores.On(drivertest.OpGet, "/root").Times(2).Before(stowage.Errorf(stowage.Unavailable, "Swift is away."))
+	guid, _ := mounted(t, h, simply)
+	if !h.LogContains("Swift is away.") {
+		t.Error("Swift was not away")
+	}
+	download := func() (a answer, cut bool) {
+		defer func() { cut = recover() == http.ErrAbortHandler }()
+		return send(h, http.MethodPost, "/mounted-file-systems/"+guid+".0/download", `{"paths": ["/dir/image"]}`, demo), false
+	}
+	h.Stores.On(drivertest.OpGet, "/pack-").Always().Before(stowage.Errorf(stowage.Unavailable, "Swift is away again."))
+	if a, cut := download(); cut || a.Status != http.StatusServiceUnavailable || !strings.Contains(a.Body, "Swift is away again.") || a.Header.Get("Content-Type") != "application/json" {
+		t.Errorf("before the first byte: cut %v, %d %s", cut, a.Status, a.Body)
+	}
+	h.Stores.Clear()
+	if a, cut := download(); cut || a.Status != http.StatusOK || a.Body != string(bytes.TrimSpace(h.Bytes("9"))) {
+		t.Errorf("when it is back: cut %v, %d, %d bytes", cut, a.Status, len(a.Body))
+	}
+	of := `{"mountedBackup": "` + guid + `"}`
+	a := send(h, http.MethodPost, "/tasks/unmount", of, demo)
+	await(t, h, a.JSON(t)["guid"].(string), "FINISHED")
+	a = send(h, http.MethodPost, "/tasks/mount", of, demo) // with nothing kept of what was read
+	await(t, h, a.JSON(t)["guid"].(string), "FINISHED")
+	last := ""
+	for _, name := range h.Objects() {
+		if strings.Contains(name, "/pack-") {
+			last = name
+		}
+	}
+	h.Stores.On(drivertest.OpGet, last[strings.LastIndex(last, "/"):]).Always().Before(stowage.Errorf(stowage.Corrupt, "These are not the bytes."))
+	if _, cut := download(); !cut {
+		t.Error("a download that could not be read to its end was not cut off")
+	}
+}
+
+// The row is what counts: what the database did not hear of is done again.
+func TestAnUnmountThatIsNotNotedIsDoneAgain(t *testing.T) {
+	h := backedUp(t)
+	guid, _ := mounted(t, h, simply)
+	const trigger = `CREATE TRIGGER no BEFORE UPDATE OF ended_at ON mounts BEGIN SELECT RAISE(ABORT, 'the disk is full'); END`
+	if err := h.Exec(trigger); err != nil {
+		t.Fatal(err)
+	}
+	h.Clock.Step(3 * time.Hour) // beyond its time
+	h.Until("the manager has tried", func() bool { return h.LogContains("the disk is full") && h.Files.Sessions() == 0 })
+	m, err := h.DB.Mount(t.Context(), db.Scope{}, guid)
+	if err != nil || m.State != stowage.MountServed {
+		t.Fatalf("%+v %v", m, err)
+	}
+	if err := h.Exec(`DROP TRIGGER no`); err != nil {
+		t.Fatal(err)
+	}
+	h.Until("the row says so", func() bool {
+		m, err := h.DB.Mount(t.Context(), db.Scope{}, guid)
+		return err == nil && m.State == stowage.MountEnded && m.Reason == "Its time was over."
+	})
 }
