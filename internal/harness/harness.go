@@ -378,6 +378,13 @@ func (h *Harness) LogContains(text string) bool {
 	return bytes.Contains(h.Log.Bytes(), []byte(text))
 }
 
+// LogCount is how often anybody logged the text.
+func (h *Harness) LogCount(text string) int {
+	h.LogMu.Lock()
+	defer h.LogMu.Unlock()
+	return bytes.Count(h.Log.Bytes(), []byte(text))
+}
+
 // SetStatus writes a backup's status, as an operator does by hand.
 func (h *Harness) SetStatus(id int64, status stowage.BackupStatus) error {
 	return h.Exec("UPDATE backups SET status = ? WHERE id = ?", status, id)
