@@ -18,8 +18,8 @@ import (
 type Options struct {
 	Dir        string // for run-time files; made if it is not there, and ours alone
 	MemoryMB   int    // of each virtual machine; 0: 768
-	LaunchTime time.Duration
-	CallTime   time.Duration // 0: a minute; of LaunchTime, five
+	LaunchTime time.Duration // of each step until the file systems are found; 0: five minutes
+	CallTime   time.Duration // of each call after that; 0: one minute
 	Log        *slog.Logger
 }
 
@@ -130,7 +130,9 @@ func (m *Mounter) Open(ctx context.Context, log *slog.Logger, image Image) (_ *S
 	var found []stowage.FileSystem
 	err = s.with(ctx, func(g *guest) error {
 		log.InfoContext(ctx, "the virtual machine of a mount runs", "took", time.Since(begun).Round(time.Millisecond))
+		g.limit = m.LaunchTime // many volumes take long to look at where there is no KVM
 		found, err = g.fileSystems(log)
+		g.limit = m.CallTime
 		return err
 	})
 	if err != nil {
