@@ -16,8 +16,8 @@ import (
 
 // Options are a Mounter's knobs.
 type Options struct {
-	Dir        string // for run-time files; made if it is not there, and ours alone
-	MemoryMB   int    // of each virtual machine; 0: 768
+	Dir        string        // for run-time files; made if it is not there, and ours alone
+	MemoryMB   int           // of each virtual machine; 0: 768
 	LaunchTime time.Duration // of each step until the file systems are found; 0: five minutes
 	CallTime   time.Duration // of each call after that; 0: one minute
 	Log        *slog.Logger
