@@ -1,6 +1,9 @@
 package stowage
 
-import "time"
+import (
+	"strings"
+	"time"
+)
 
 // BackupKind is what a backup is of.
 type BackupKind string
@@ -92,6 +95,13 @@ type Backup struct {
 	SnapshotAt time.Time // when the snapshot was taken; zero before
 	CreatedAt  time.Time
 	UpdatedAt  time.Time
+}
+
+// Mountable reports whether its files can be served: it is there, and one of our
+// own. What cinder-backup made can only be read in objects as a whole; its list of
+// them is named so.
+func (b Backup) Mountable() bool {
+	return (b.Status == BackupAvailable || b.Status == BackupRestoring) && !strings.HasSuffix(b.Manifest, "_metadata")
 }
 
 // VolumeRecord is what is worth remembering of a volume, so that a restore to

@@ -11,8 +11,9 @@
 //     one container of the tenant's object store account.
 //   - An Entity is what is protected as the inventory found it: a server, or a
 //     volume, which is a disk of one or stands alone.
-//   - A Job is one piece of manager work: make, restore, verify or delete a backup,
-//     or look at what the cloud holds.
+//   - A Mount is a backup whose files a manager serves without restoring it.
+//   - A Job is one piece of manager work: make, restore, mount, verify or delete a
+//     backup, or look at what the cloud holds.
 //     Whoever holds its lease may work on it; its fencing token tells the
 //     database which holder is the last one.
 //   - An Error carries a Code that survives the way from a driver to the HTTP

@@ -17,6 +17,9 @@ const (
 	JobStore  JobKind = "store"  // sees to it that they are stored, each by a job of its own
 	JobImport JobKind = "import" // builds a server from its volumes
 
+	JobMount   JobKind = "mount"   // serves a backup's files; it has ended once they are served
+	JobUnmount JobKind = "unmount" // ends that
+
 	JobInventory JobKind = "inventory" // looks at what the cloud holds; it is about no backup
 	JobRecovery  JobKind = "recovery"  // restores servers in the order of a recovery plan; it is about no one backup
 	JobCleanup   JobKind = "cleanup"   // deletes what a policy keeps no longer; it is about no one backup
@@ -150,6 +153,8 @@ type JobParams struct {
 	Whole bool `json:"whole,omitempty"`
 	// An export: how far apart its first and its last snapshot are.
 	Spread time.Duration `json:"spread,omitempty"`
+	// What a job mounts or unmounts.
+	Mount string `json:"mount,omitempty"`
 	// The prefix of the objects of the attempt under way.
 	Prefix string `json:"prefix,omitempty"`
 }

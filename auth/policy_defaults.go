@@ -24,6 +24,7 @@ const (
 	RuleVendorDelete   = "vendor_api:delete"
 	RuleVendorSync     = "vendor_api:inventory_sync"
 	RuleVendorPolicies = "vendor_api:policies"
+	RuleVendorMounts   = "vendor_api:mounts"
 )
 
 const hpBackups = "/v1.1/{tenant_id}/hp-volume-backups"
@@ -85,6 +86,9 @@ func vendorDefaults() []Rule {
 				{"POST", "/api/rules/vm-backup"}, {"PUT", "/api/rules/vm-backup/{guid}"}, {"DELETE", "/api/rules/vm-backup/{guid}"},
 				{"POST", "/api/schedules"}, {"PUT", "/api/schedules/{guid}"}, {"DELETE", "/api/schedules/{guid}"},
 				{"PUT", "/api/virtual-machines/{guid}/settings"}, {"POST", "/api/retention/mark-backups"}}},
+		{Name: RuleVendorMounts, Check: member, Description: "Mount and unmount backups, and list and download the files in them.",
+			Operations: []Operation{{"POST", "/api/tasks/restore-and-mount"}, {"POST", "/api/tasks/mount"}, {"POST", "/api/tasks/unmount"},
+				{"POST", "/api/mounted-file-systems/{guid}/listing"}, {"POST", "/api/mounted-file-systems/{guid}/download"}}},
 		{Name: RuleVendorSync, Check: integration, Description: "Have the inventory looked at again now.",
 			Operations: []Operation{{"POST", "/api/tasks/inventory-sync"}}},
 	}

@@ -288,3 +288,12 @@ func (c *Catalog) Restore(ctx context.Context, e Entry, target drivers.Target, p
 		Store: c.Store, Root: e.Root, Digest: e.Digest, Keys: c.keys(), Chain: e.Chain, Target: target, Progress: progress,
 	})
 }
+
+// Reader opens a backup to be read in any part, without restoring it. Invalid:
+// cinder-backup made it, whose objects can only be read whole.
+func (c *Catalog) Reader(ctx context.Context, e Entry) (*engine.Reader, error) {
+	if e.Chain != nil {
+		return nil, stowage.Errorf(stowage.Invalid, "a backup that cinder-backup made can be restored, not mounted")
+	}
+	return c.Engine.OpenReader(ctx, engine.ReaderInput{Store: c.Store, Root: e.Root, Digest: e.Digest, Keys: c.keys()})
+}

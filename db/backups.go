@@ -218,6 +218,12 @@ func moveBackup(ctx context.Context, tx *sql.Tx, m BackupMove) error {
 			updated_at = ? WHERE id = ? AND status = ?`, // just stored, or looked at with its parent
 			m.To, clip(m.FailReason, 1024), r.SizeGiB, r.VolumeBytes, r.StoredBytes, r.ObjectCount, r.Incremental, r.Manifest,
 			r.ManifestDigest, micros(r.SnapshotAt), micros(m.Now), micros(m.Now), m.ID, m.From)
+	case m.To == stowage.BackupDeleting:
+		// Whoever mounts it writes to the same row first.
+		what += " to be deleted, not being mounted"
+		res, err = tx.ExecContext(ctx, `UPDATE backups SET status = ?, fail_reason = ?, updated_at = ? WHERE id = ? AND status = ?
+			AND NOT EXISTS (SELECT 1 FROM mounts WHERE backup_id = ? AND `+mountLives+`)`,
+			m.To, clip(m.FailReason, 1024), micros(m.Now), m.ID, m.From, m.ID)
 	default:
 		res, err = tx.ExecContext(ctx, `UPDATE backups SET status = ?, fail_reason = ?, updated_at = ?
 			WHERE id = ? AND status = ?`, m.To, clip(m.FailReason, 1024), micros(m.Now), m.ID, m.From)

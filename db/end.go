@@ -17,6 +17,7 @@ type JobEnd struct {
 	LetGo bool             // the job's parts may be claimed from now on
 	Next  *stowage.Job     // the job that follows it; nil: none
 	Reach *ReachMove       // nil: the set of objects of the job's backup stays as it is
+	Mount *stowage.Mount   // that is served from now on; nil: none. What waits for a job that ends otherwise has failed
 	Now   time.Time
 }
 
@@ -53,6 +54,15 @@ func (d *DB) End(ctx context.Context, j stowage.Job, end JobEnd) error {
 		}
 		if end.Next != nil {
 			if err := insertJob(ctx, tx, end.Next); err != nil {
+				return err
+			}
+		}
+		if end.Mount != nil {
+			if err := serveMount(ctx, tx, *end.Mount, end.Now); err != nil {
+				return err
+			}
+		} else if j.Kind == stowage.JobMount {
+			if err := failMount(ctx, tx, j, end.Error, end.Now); err != nil {
 				return err
 			}
 		}

@@ -25,6 +25,7 @@ type HistoryFilter struct {
 	Rule        string
 	Mark        stowage.RetentionMark
 	Alone       bool // none that are part of a server's
+	Mountable   bool // stowage.Backup.Mountable
 }
 
 var historyOrders = map[string]string{"time": "created_at", "size": "stored_bytes", "status": "status", "name": "name", "id": "id"}
@@ -59,6 +60,9 @@ func (f HistoryFilter) where(scope Scope, p Page) where {
 		w.and("incremental = ?", *f.Incremental)
 	}
 	by(&w, f.Schedule, f.Policy, f.Rule)
+	if f.Mountable {
+		w.and("status IN (?, ?) AND manifest NOT LIKE '%!_metadata' ESCAPE '!'", stowage.BackupAvailable, stowage.BackupRestoring)
+	}
 	if f.Mark != "" {
 		w.and("retention_mark = ?", f.Mark)
 	}

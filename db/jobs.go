@@ -70,7 +70,8 @@ func (d *DB) Job(ctx context.Context, id string) (stowage.Job, error) {
 	return j, nil
 }
 
-// LatestJobs gives, for each of the backups, the job that was written last.
+// LatestJobs gives, for each of the backups, the job that was written last, of
+// those that can change its status.
 func (d *DB) LatestJobs(ctx context.Context, backups []int64) (map[int64]stowage.Job, error) {
 	latest := make(map[int64]stowage.Job, len(backups))
 	if len(backups) == 0 {
@@ -78,7 +79,8 @@ func (d *DB) LatestJobs(ctx context.Context, backups []int64) (map[int64]stowage
 	}
 	marks, args := markers(backups)
 	jobs, err := d.queryJobs(ctx, `SELECT `+jobColumns+` FROM jobs WHERE seq IN
-		(SELECT MAX(seq) FROM jobs WHERE backup_id IN (`+marks+`) GROUP BY backup_id)`, args...)
+		(SELECT MAX(seq) FROM jobs WHERE backup_id IN (`+marks+`) AND kind NOT IN (?, ?) GROUP BY backup_id)`,
+		append(args, stowage.JobMount, stowage.JobUnmount)...)
 	if err != nil {
 		return nil, err
 	}

@@ -28,7 +28,10 @@
 // their lists take is the one thing that lies on the heap; maxChain bounds it for
 // the process.
 //
-// What may run beside what, for one backup:
+// A Reader gives any part of a backup without restoring it: a chunk is fetched
+// when it is asked for, checked, and kept for a while within the reader's bound.
+//
+// What may run beside what, for one backup; a Reader counts as a restore:
 //
 //	          Backup   Restore  Verify  Delete
 //	Backup    never    never    never   never

@@ -16,6 +16,7 @@
 //   - rings again for queued jobs nobody came for,
 //   - frees volumes and removes or keeps snapshots of jobs that have ended,
 //   - deletes objects that nothing reaches any more,
+//   - ends the mounts of the dead, and its own when their time is over,
 //   - asks for looks at what the cloud holds,
 //   - begins the runs of schedules that are due, and follows them to their end,
 //   - forgets logins that are over,
@@ -80,6 +81,12 @@ type Options struct {
 	KeepBases         bool          // snapshots stay after a backup, where the backend can, so that the next reads only what changed
 	InventoryInterval time.Duration // how often the cloud is looked at; 0: when asked
 	GraceTime         time.Duration // how long running jobs may go on at shutdown; 0: one minute
+
+	// OpenImage opens a backup's file systems; nil: this manager mounts nothing.
+	OpenImage     OpenImage
+	MaxMounts     int    // at once; 0: 4
+	MountCache    int64  // bytes of chunks kept, a mount; 0: the engine's
+	MountEndpoint string // where the API asks for files; empty: in this process
 }
 
 // Manager does the work of one host.
@@ -95,6 +102,8 @@ type Manager struct {
 
 	looked   time.Time       // for leftover snapshots, last
 	doubtful map[string]bool // and found then
+
+	serving serving
 }
 
 // New makes a manager, with defaults for what is zero.
@@ -117,10 +126,19 @@ func New(o Options) *Manager {
 	if o.MaxAttempts == 0 {
 		o.MaxAttempts = 3
 	}
-	return &Manager{
-		Options: o, owner: o.Host + "/" + o.Instance, open: map[string]drivers.Volumes{},
-		enabled: true, changed: make(chan struct{}),
+	if o.MaxMounts == 0 {
+		o.MaxMounts = 4
 	}
+	m := &Manager{
+		Options: o, owner: o.Host + "/" + o.Instance, open: map[string]drivers.Volumes{},
+		enabled: true, changed: make(chan struct{}), serving: serving{all: map[string]*served{}},
+	}
+	if o.OpenImage != nil {
+		for _, key := range []string{stowage.MountsKey(""), stowage.MountsKey(o.Host)} {
+			m.reports = append(m.reports, stowage.BackendReport{Key: key, Driver: "mounts"})
+		}
+	}
+	return m
 }
 
 // Run works until ctx ends; then running jobs may go on for GraceTime, and
@@ -129,6 +147,7 @@ func (m *Manager) Run(ctx context.Context) error {
 	m.openBackends(ctx)
 	m.report(ctx)
 	m.takeOver(ctx)
+	m.loseMounts(ctx)
 
 	hard, stop := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer stop(nil)
@@ -139,6 +158,7 @@ func (m *Manager) Run(ctx context.Context) error {
 	loops.Go(func() { m.every(ctx, m.SweepInterval, func() { m.clearUp(ctx) }) })
 	loops.Go(func() { m.every(ctx, m.SweepInterval, func() { m.removeGarbage(ctx) }) })
 	loops.Go(func() { m.every(ctx, m.SweepInterval, func() { m.keepSchedules(ctx) }) })
+	loops.Go(func() { m.every(ctx, min(m.SweepInterval, m.Lease/6), func() { m.keepMounts(ctx) }) })
 	loops.Go(func() { m.dispatch(ctx, hard, &jobs) })
 	loops.Wait()
 
@@ -151,6 +171,7 @@ func (m *Manager) Run(ctx context.Context) error {
 		stop(errDrained)
 		<-done
 	}
+	m.endMounts(context.WithoutCancel(ctx))
 	return m.closeBackends()
 }
 
@@ -227,6 +248,9 @@ func (m *Manager) keys() ([]string, bool) {
 	defer m.mu.Unlock()
 	keys := make([]string, 0, len(m.reports)+1)
 	for _, r := range m.reports {
+		if r.Key == stowage.MountsKey("") && m.serving.full(m.MaxMounts) {
+			continue // others may have room
+		}
 		keys = append(keys, r.Key)
 	}
 	return keys, m.enabled

@@ -528,7 +528,13 @@ func TestRestartsAreNoFailures(t *testing.T) {
 			h.Create("9")
 		}
 		<-begun
-		time.AfterFunc(20*time.Millisecond, func() { close(release) })
+		go func() { // once it stops, or a busy machine lets the backup end before
+			for h.LogCount("no more new work") <= i {
+				time.Sleep(time.Millisecond)
+			}
+			time.Sleep(50 * time.Millisecond)
+			close(release)
+		}()
 		stop()
 	}
 	h.Start(h.Manager("m1"))

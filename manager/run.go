@@ -162,6 +162,10 @@ func (t *task) attempt(ctx context.Context) error {
 		return t.doDelete(ctx)
 	case stowage.JobVerify:
 		return t.doVerify(ctx)
+	case stowage.JobMount:
+		return t.doMount(ctx)
+	case stowage.JobUnmount:
+		return t.doUnmount(ctx)
 	case stowage.JobInventory:
 		return t.doInventory(ctx)
 	case stowage.JobCleanup:
@@ -184,6 +188,9 @@ func (t *task) readBackup(ctx context.Context) (err error) {
 		return nil
 	}
 	t.backup, err = t.DB.Backup(ctx, db.Scope{}, t.job.BackupID)
+	if t.job.Kind == stowage.JobUnmount && stowage.CodeOf(err) == stowage.NotFound {
+		return nil
+	}
 	return err
 }
 

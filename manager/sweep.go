@@ -13,6 +13,7 @@ const sweepLimit = 200
 // Sweep does the periodic clearing up once. Managers do it beside one another.
 func (m *Manager) Sweep(ctx context.Context) {
 	m.rescue(ctx)
+	m.keepMounts(ctx)
 	m.clearUp(ctx)
 	m.removeGarbage(ctx)
 	m.keepSchedules(ctx)
@@ -21,6 +22,7 @@ func (m *Manager) Sweep(ctx context.Context) {
 // rescue needs the database only, and must not wait for anybody else.
 func (m *Manager) rescue(ctx context.Context) {
 	m.takeOver(ctx)
+	m.loseMounts(ctx)
 	m.endOverdue(ctx)
 }
 
@@ -29,7 +31,7 @@ func (m *Manager) clearUp(ctx context.Context) {
 	within, cancel := context.WithTimeout(ctx, m.Lease)
 	defer cancel()
 	for _, sweep := range []func(context.Context){
-		m.ringAgain, m.dropHeld, m.tidyEnded, m.removeLeftovers, m.removeBases, m.scrub, m.reapSessions, m.askInventory,
+		m.ringAgain, m.dropHeld, m.tidyEnded, m.removeLeftovers, m.removeBases, m.scrub, m.reapSessions, m.forgetMounts, m.askInventory,
 	} {
 		if within.Err() == nil {
 			sweep(within)

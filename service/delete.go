@@ -30,6 +30,8 @@ func (s *Service) DeleteBackup(ctx context.Context, user cloud.User, scope db.Sc
 	return err
 }
 
+var errMounted = stowage.Errorf(stowage.Invalid, "Invalid backup: The backup is mounted, unmount it first")
+
 var errNotNow = stowage.Errorf(stowage.Invalid, "Invalid backup: Backup status must be available or error")
 
 // mayDelete asks Swift whether the user may, for what is his project's. Whose
@@ -59,7 +61,11 @@ func (s *Service) deletion(ctx context.Context, user cloud.User, b stowage.Backu
 	move := db.BackupMove{ID: b.ID, From: b.Status, To: stowage.BackupDeleting, Now: s.Now()}
 	err := s.DB.StartJob(ctx, move, &j)
 	if stowage.CodeOf(err) == stowage.Conflict {
-		return j, stowage.Wrap(errNotNow.Code, err, "%s", errNotNow.Message)
+		why := errNotNow
+		if n, look := s.DB.MountedBackup(ctx, b.ID); look == nil && n > 0 {
+			why = errMounted
+		}
+		return j, stowage.Wrap(why.Code, err, "%s", why.Message)
 	}
 	if err != nil {
 		return j, err
@@ -70,7 +76,7 @@ func (s *Service) deletion(ctx context.Context, user cloud.User, b stowage.Backu
 
 // DeleteEntity deletes all backups of an entity of the scope, and forgets it if
 // it is gone from the cloud and had none. It gives the tasks. Conflict: one of
-// the backups is being made or restored; then nothing is deleted.
+// the backups is being made, restored or mounted; then nothing is deleted.
 func (s *Service) DeleteEntity(ctx context.Context, user cloud.User, scope db.Scope, entity string) ([]Task, error) {
 	if _, err := s.DB.Entity(ctx, scope, entity); err != nil {
 		return nil, err
@@ -80,6 +86,11 @@ func (s *Service) DeleteEntity(ctx context.Context, user cloud.User, scope db.Sc
 		return nil, err
 	} else if busy > 0 {
 		return nil, stowage.Errorf(stowage.Conflict, "%d of its backups are being made or restored.", busy)
+	}
+	if n, err := s.DB.Mounted(ctx, entity); err != nil {
+		return nil, err
+	} else if n > 0 {
+		return nil, stowage.Errorf(stowage.Conflict, "%d of its backups are mounted: unmount them first.", n)
 	}
 	f.Statuses = []stowage.BackupStatus{stowage.BackupAvailable, stowage.BackupError}
 	const atOnce = 500

@@ -27,9 +27,16 @@ func (s *Service) History(ctx context.Context, scope db.Scope, f db.HistoryFilte
 	if err != nil {
 		return nil, 0, err
 	}
+	points, err := s.points(ctx, list)
+	return points, total, err
+}
+
+// points adds to backups what is known of them: a few questions, however many
+// there are.
+func (s *Service) points(ctx context.Context, list []stowage.Backup) ([]Point, error) {
 	views, err := s.views(ctx, list)
 	if err != nil {
-		return nil, 0, err
+		return nil, err
 	}
 	var ids []int64
 	var volumes, projects []string
@@ -38,23 +45,23 @@ func (s *Service) History(ctx context.Context, scope db.Scope, f db.HistoryFilte
 	}
 	seen, err := s.DB.Acknowledged(ctx, ids)
 	if err != nil {
-		return nil, 0, err
+		return nil, err
 	}
 	jobs, err := s.DB.MakingJobs(ctx, ids)
 	if err != nil {
-		return nil, 0, err
+		return nil, err
 	}
 	names, err := s.DB.EntityNames(ctx, volumes)
 	if err != nil {
-		return nil, 0, err
+		return nil, err
 	}
 	owners, err := s.DB.ResourceNames(ctx, stowage.ResourceProject, projects)
 	if err != nil {
-		return nil, 0, err
+		return nil, err
 	}
 	schedules, rules, err := s.origins(ctx, list)
 	if err != nil {
-		return nil, 0, err
+		return nil, err
 	}
 	points := make([]Point, len(views))
 	for i, v := range views {
@@ -67,7 +74,7 @@ func (s *Service) History(ctx context.Context, scope db.Scope, f db.HistoryFilte
 			points[i].Made = &j
 		}
 	}
-	return points, total, nil
+	return points, nil
 }
 
 // origins gives the names of the schedules and the rules that made backups, as far

@@ -41,6 +41,13 @@ type Options struct {
 	NewID      func() string // UUIDs
 	Log        *slog.Logger
 
+	// Files is how managers are asked for files of mounted backups; nil: they
+	// cannot be. MountTime is how long a backup is mounted unless somebody says
+	// other, MaxMountTime how long at most, MaxMounts how many a project may have.
+	Files                   Files
+	MountTime, MaxMountTime time.Duration // 0: two hours; seven days
+	MaxMounts               int           // 0: 4
+
 	// DownTime is how long a manager may be silent and still count as alive.
 	DownTime time.Duration
 	// CreateTimeout is how long a restore waits for a new volume before it
@@ -64,10 +71,14 @@ func New(o Options) *Service {
 	}{
 		{&o.DownTime, time.Minute}, {&o.CreateTimeout, time.Minute}, {&o.Poll, 500 * time.Millisecond},
 		{&o.HoldTime, 5 * time.Minute}, {&o.RingTimeout, 5 * time.Second},
+		{&o.MountTime, 2 * time.Hour}, {&o.MaxMountTime, 7 * 24 * time.Hour},
 	} {
 		if *d.have == 0 {
 			*d.have = d.other
 		}
+	}
+	if o.MaxMounts == 0 {
+		o.MaxMounts = 4
 	}
 	return &Service{o}
 }

@@ -66,13 +66,14 @@ func historyFilter(q url.Values) db.HistoryFilter {
 		_, f.Container = destination(d)
 	}
 	f.Schedule, f.Policy, f.Rule = value(q, "schedule"), value(q, "backup-policy"), value(q, "backup-rule")
-	// What is mounted, or a chain of backups, is not there yet.
+	// A chain of backups is not there yet.
 	for _, name := range []string{"parent-backup", "root-backup", "hypervisor"} {
 		if value(q, name) != "" {
 			f.UUID = nobodys
 		}
 	}
-	if value(q, "only-mountable") == "true" || value(q, "hypervisor-manager") != "" && value(q, "hypervisor-manager") != managerGUID {
+	f.Mountable = value(q, "only-mountable") == "true"
+	if value(q, "hypervisor-manager") != "" && value(q, "hypervisor-manager") != managerGUID {
 		f.UUID = nobodys
 	}
 	if t := enums(q, "protected-entity-type"); len(t) > 0 && t[0] != "VM" {

@@ -120,7 +120,7 @@ func TestTasksAndBackupsAreFilteredInEverySpelling(t *testing.T) {
 		"/tasks?page=0&size=1": 1, "/tasks?page=1&size=1": 0, "/tasks?from=1&to=2": 0, "/tasks?from=1": 1,
 		"/tasks?protectedEntity=%E5%90%8D": 0, "/tasks?hypervisor-manager=openstack": 1, "/tasks?hypervisor-manager=other": 0,
 		"/backups?status=SUCCESS": 1, "/backups?status=FAILED&status=SUCCESS": 1, "/backups?status=FAILED": 0, "/backups?status=PARTIAL_SUCCESS": 0,
-		"/backups?type=FULL": 1, "/backups?type=INCREMENTAL": 0, "/backups?type=SYNTHETIC": 0, "/backups?only-mountable=true": 0,
+		"/backups?type=FULL": 1, "/backups?type=INCREMENTAL": 0, "/backups?type=SYNTHETIC": 0, "/backups?only-mountable=true": 1,
 		"/backups?only-mountable=false": 1, "/backups?min-size=1": 1, "/backups?min-size=999999999": 0, "/backups?from=1763715600123.0": 1,
 		"/backups?to=1000": 0, "/backups?protected-entity=8": 0, "/backups?backup-destination=demo:volumebackups": 1,
 		"/backups?protected-entity-type=VM": 1, "/backups?protected-entity-type=APP": 0, "/backups?backup-policy=p": 0,

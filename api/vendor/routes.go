@@ -88,6 +88,17 @@ func routes() []route {
 		lists("/backup-files/detailed/for-restore", (*API).files),
 		lists("/restore-jobs", (*API).restoreJobs),
 
+		lists("/file-systems", (*API).fileSystems),
+		does(http.MethodPost, "/tasks/restore-and-mount", auth.RuleVendorMounts, (*API).mount),
+		does(http.MethodPost, "/tasks/mount", auth.RuleVendorMounts, (*API).mountAgain),
+		does(http.MethodPost, "/tasks/unmount", auth.RuleVendorMounts, (*API).unmount),
+		lists("/mounted-backups", (*API).mountedBackups),
+		get("/mounted-backups/{guid}", (*API).mountedBackup),
+		lists("/mounted-file-systems/detailed", (*API).mountedFileSystems),
+		lists("/mounted-files", (*API).mountedFiles),
+		does(http.MethodPost, "/mounted-file-systems/{guid}/listing", auth.RuleVendorMounts, (*API).listFiles),
+		does(http.MethodPost, "/mounted-file-systems/{guid}/download", auth.RuleVendorMounts, (*API).download),
+
 		lists("/tasks", (*API).tasks),
 		get("/tasks/{guid}", (*API).task),
 		does(http.MethodPut, "/tasks/{guid}/state", auth.RuleVendorTasks, (*API).taskState),

@@ -103,7 +103,7 @@ func (a *API) info(c auth.Caller, since time.Time) sessionInfo {
 	}
 	return sessionInfo{
 		Requester: ref{c.UserID, name}, Privileges: a.privileges(c), Project: refTo(c.ProjectID, c.ProjectName),
-		TimeZone: "UTC", Settings: appSettings{PageSize: 20, TimeFormat: "YYYY-MM-DD HH:mm", UnmountPeriod: 24 * time.Hour.Milliseconds()},
+		TimeZone: "UTC", Settings: appSettings{PageSize: 20, TimeFormat: "YYYY-MM-DD HH:mm", UnmountPeriod: a.Service.MountTime.Milliseconds()},
 		Language: enum{"EN", "English"}, ConsoleMode: enum{"STANDARD", "Standard"}, LastLogin: millis(since),
 	}
 }

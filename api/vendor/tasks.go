@@ -22,7 +22,7 @@ var (
 		stowage.JobBackup: "EXPORT", stowage.JobExport: "EXPORT", stowage.JobStore: "STORE", stowage.JobImport: "IMPORT",
 		stowage.JobRecovery: "RECOVERY_PLAN",
 		stowage.JobRestore:  "RESTORE", stowage.JobDelete: "DELETE", stowage.JobInventory: "INVENTORY_SYNC",
-		stowage.JobCleanup: "BACKUP_CLEANUP",
+		stowage.JobCleanup: "BACKUP_CLEANUP", stowage.JobMount: "MOUNT", stowage.JobUnmount: "UNMOUNT",
 	}
 	taskStates = map[stowage.JobState]string{
 		stowage.JobQueued: "QUEUED", stowage.JobRunning: "RUNNING", stowage.JobFinished: "FINISHED",

@@ -73,6 +73,8 @@ func (a *API) taskView(t service.Task) task {
 		v.BackupType = maybeEnum(backupType(t.Params.Full || t.Backup != nil && t.State == stowage.JobFinished && !t.Backup.Incremental))
 	case stowage.JobRestore, stowage.JobImport:
 		v.RestoreType = maybeEnum(restoreType(t))
+	case stowage.JobMount:
+		v.RestoreType = maybeEnum("RESTORE_AND_MOUNT")
 	}
 	return v
 }

@@ -77,6 +77,11 @@ func runAPI(ctx context.Context, c *config.Config) (err error) {
 		return err
 	}
 
+	files, err := mountedFiles(c)
+	if err != nil {
+		return err
+	}
+
 	options := api.Options{
 		Log: log, NewID: uuid.NewString, Now: time.Now, MaxBody: c.Middleware.MaxRequestBody,
 		ProxyHeaders: c.Middleware.ProxyHeaders, PublicEndpoint: c.Default.PublicEndpoint,
@@ -90,6 +95,7 @@ func runAPI(ctx context.Context, c *config.Config) (err error) {
 	verbs := service.New(service.Options{
 		DB: p.base, Transport: p.transport, Volumes: p.volumes, Servers: whole, Containers: swift, Now: time.Now, NewID: uuid.NewString, Log: log,
 		DownTime: c.Default.ServiceDownTime, CreateTimeout: c.Cinder.CreateTimeout,
+		Files: files, MountTime: c.Mounts.UnmountAfter, MaxMountTime: c.Mounts.MaxTime, MaxMounts: c.Mounts.PerProject,
 	})
 	gate := &api.Gate{Validator: tokens, Policy: rules, Challenge: tokens.WWWAuthenticate()}
 	options.Protocols = []api.Protocol{&hp.API{Gate: gate, Service: verbs, Server: &options, MaxLimit: c.Default.MaxLimit}}

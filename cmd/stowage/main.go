@@ -47,6 +47,6 @@ func root() *cobra.Command {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	cmd.AddCommand(apiCommand(), managerCommand(), standaloneCommand(), dbCommand(), serviceCommand(), configCommand(), policyCommand(), keysCommand(), catalogCommand(), restoreCommand())
+	cmd.AddCommand(apiCommand(), managerCommand(), standaloneCommand(), dbCommand(), serviceCommand(), configCommand(), policyCommand(), keysCommand(), catalogCommand(), restoreCommand(), mountCommand())
 	return cmd
 }

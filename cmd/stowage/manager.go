@@ -101,7 +101,11 @@ func runManager(ctx context.Context, c *config.Config) (err error) {
 	debug.SetGCPercent(30)
 	d := c.Default
 	p.log.Info("starting", "host", d.Host, "version", version)
-	return manager.New(manager.Options{
+	open, err := mounter(c, p.log)
+	if err != nil {
+		return err
+	}
+	work := manager.New(manager.Options{
 		DB: p.base, Transport: p.transport, Volumes: p.volumes, Inventory: looks, Verbs: verbs, InventoryInterval: c.Vendor.InventoryInterval, Stores: objects, Backends: list, Log: p.log,
 		Engine: engine.New(engineOptions(c.Engine, hash)),
 		Keys:   &manager.Keys{DB: p.base, Master: master, Seal: c.Encryption.Enabled, Now: time.Now},
@@ -109,7 +113,16 @@ func runManager(ctx context.Context, c *config.Config) (err error) {
 		KeepBases: d.KeepBases, VerifyInterval: d.VerifyInterval, VerifyDeep: d.VerifyDeep,
 		MaxJobs: d.MaxJobs, MaxAttempts: d.MaxAttempts, Lease: d.LeaseTime, ReportInterval: d.ReportInterval,
 		SweepInterval: d.SweepInterval, QueueTimeout: d.QueueTimeout, GraceTime: grace(c),
-	}).Run(ctx)
+		OpenImage: open, MaxMounts: c.Mounts.MaxMounts, MountCache: int64(c.Mounts.CacheMB) << 20, MountEndpoint: endpoint(c.Mounts),
+	})
+	if open == nil {
+		return work.Run(ctx)
+	}
+	closeDoor, err := openDoor(c, work, p.log)
+	if err != nil {
+		return err
+	}
+	return errors.Join(work.Run(ctx), closeDoor())
 }
 
 // managersMaster reads the master keys; without them nothing can be sealed.

@@ -29,6 +29,7 @@ import (
 	"github.com/stowage/stowage/engine"
 	"github.com/stowage/stowage/engine/seal"
 	"github.com/stowage/stowage/manager"
+	"github.com/stowage/stowage/mount"
 	"github.com/stowage/stowage/rpc"
 	"github.com/stowage/stowage/service"
 )
@@ -172,8 +173,10 @@ func openStandalone(ctx context.Context, data string, log *slog.Logger) (*standa
 		Log: log, NewID: uuid.NewString, Now: time.Now, GraceTime: 10 * time.Second,
 		Health: map[string]func(context.Context) error{"database": base.Ping},
 	}
+	files := &own{}
 	verbs := service.New(service.Options{
-		DB: base, Transport: transport, Volumes: volumes, Containers: embedded.NewContainers(dirObjects{stores}),
+		Files: files,
+		DB:    base, Transport: transport, Volumes: volumes, Containers: embedded.NewContainers(dirObjects{stores}),
 		Now: time.Now, NewID: uuid.NewString, Log: log, Poll: 20 * time.Millisecond,
 	})
 	gate := &api.Gate{Validator: auth.Noauth{}, Policy: policy, Challenge: auth.Noauth{}.WWWAuthenticate()}
@@ -189,7 +192,7 @@ func openStandalone(ctx context.Context, data string, log *slog.Logger) (*standa
 		&vendor.API{Gate: gate, Service: verbs, Sessions: sessions, Server: &options, KeystoneURL: "standalone"},
 	}
 	s.server = api.New(options)
-	s.manager = manager.New(manager.Options{
+	files.Manager = manager.New(manager.Options{
 		DB: base, Transport: transport, Volumes: volumes, Inventory: volumes, Verbs: verbs, InventoryInterval: time.Minute, Stores: stores, Engine: engine.New(engine.Options{}),
 		Backends: []manager.Backend{{Name: "volumes", Driver: "file", Open: func(context.Context) (drivers.Volumes, error) {
 			return file.Open(file.Options{Key: standaloneBackend, Dir: volumesDir, NewID: uuid.NewString})
@@ -198,7 +201,9 @@ func openStandalone(ctx context.Context, data string, log *slog.Logger) (*standa
 		Host: "standalone", Instance: uuid.NewString(), Version: version, Now: time.Now, NewID: uuid.NewString, Log: log,
 		VerifyInterval: 7 * 24 * time.Hour,
 		Lease:          30 * time.Second, GraceTime: 10 * time.Second, ReportInterval: 5 * time.Second,
+		OpenImage: openImage(mount.Options{Dir: filepath.Join(data, "mounts"), Log: log}),
 	})
+	s.manager = files.Manager
 	return s, nil
 }
 

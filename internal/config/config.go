@@ -32,6 +32,8 @@ type Config struct {
 	SSL        SSL        `section:"ssl" help:"TLS of the API itself; usually a proxy in front of it does that."`
 	Vendor     Vendor     `section:"vendor_api" help:"The vendor task API, below /api."`
 
+	Mounts Mounts `section:"mounts" help:"Backups whose files are served without a restore. Managers need guestfish, nbdkit and qemu for it, and a kernel that they may read."`
+
 	// Backends are those of [DEFAULT] enabled_backends, in that order.
 	Backends []Backend
 	// Warnings are for the log, a line each.
@@ -156,6 +158,12 @@ func (b Backend) missing() string {
 
 // consistent checks what no option knows alone.
 func (c *Config) consistent(v *values) error {
+	if n := len(c.Mounts.SharedSecret); n > 0 && n < minSecret {
+		return v.blame("mounts", "shared_secret", "must have at least %d characters", minSecret)
+	}
+	if c.Mounts.UnmountAfter > c.Mounts.MaxTime {
+		return v.blame("mounts", "unmount_after", "must not be longer than max_mount_time")
+	}
 	d, m := c.Default, c.Auth
 	if d.ServiceDownTime <= d.ReportInterval {
 		return v.blame("DEFAULT", "service_down_time", "must be longer than report_interval, %v", d.ReportInterval)
@@ -172,6 +180,7 @@ func (c *Config) consistent(v *values) error {
 		{"ssl", c.SSL.CertFile, c.SSL.KeyFile, "cert_file", "key_file"},
 		{"keystone_authtoken", m.CertFile, m.KeyFile, "certfile", "keyfile"},
 		{"vendor_api", c.Vendor.CertFile, c.Vendor.KeyFile, "cert_file", "key_file"},
+		{"mounts", c.Mounts.CertFile, c.Mounts.KeyFile, "cert_file", "key_file"},
 		{"oslo_messaging_rabbit", c.Rabbit.CertFile, c.Rabbit.KeyFile, "ssl_cert_file", "ssl_key_file"},
 	} {
 		switch {

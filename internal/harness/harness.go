@@ -69,6 +69,8 @@ type Harness struct {
 	Log        *bytes.Buffer // what everybody logged, under LogMu
 	LogMu      sync.Mutex
 
+	Files Files // of mounted backups; managers put themselves in
+
 	stores drivers.Stores
 	log    *slog.Logger
 	openMu sync.Mutex
@@ -158,7 +160,7 @@ func (h *Harness) api() *api.Server {
 	}
 	h.Verbs = service.New(service.Options{
 		DB: h.DB, Transport: h.Transport, Volumes: h.Cinder, Containers: h.Containers, Servers: h.Servers, Now: h.Clock.Now, NewID: uuid.NewString,
-		Log: h.log, Poll: time.Millisecond, CreateTimeout: 2 * time.Second, RingTimeout: time.Second,
+		Log: h.log, Poll: time.Millisecond, CreateTimeout: 2 * time.Second, RingTimeout: time.Second, Files: &h.Files, MaxMounts: 2,
 	})
 	sessions, err := service.NewSessions(service.SessionOptions{
 		DB: h.DB, Passwords: h.Keystone, Validator: h.Keystone, Random: crand.Reader, Now: h.Clock.Now, Log: h.log,
@@ -175,7 +177,7 @@ func (h *Harness) api() *api.Server {
 
 // Manager makes a manager of the host, and tells the database that it is alive.
 func (h *Harness) Manager(host string) *manager.Manager {
-	return manager.New(manager.Options{
+	m := manager.New(manager.Options{
 		DB: h.DB, Transport: h.Transport, Volumes: h.Cinder, Inventory: h.Nova, Verbs: h.Verbs, Stores: h.stores,
 		Engine: engine.New(engine.Options{ChunkBytes: 64 << 10, PackBytes: 64 << 10, Readers: 2}),
 		Keys:   &manager.Keys{DB: h.DB, Master: h.Master, Seal: true, Now: h.Clock.Now}, KeepBases: true,
@@ -185,8 +187,10 @@ func (h *Harness) Manager(host string) *manager.Manager {
 		}}},
 		Host: host, Instance: uuid.NewString(), Version: "test", NewID: uuid.NewString, Now: h.Clock.Now, Log: h.log.With("host", host),
 		SweepInterval: 200 * time.Millisecond, ReportInterval: 1000 * time.Millisecond, RetryDelay: time.Millisecond,
-		RingAgain: 100 * time.Millisecond, GraceTime: 5 * time.Second,
+		RingAgain: 100 * time.Millisecond, GraceTime: 5 * time.Second, OpenImage: h.Files.open, MaxMounts: 2,
 	})
+	h.Files.serve(host, m)
+	return m
 }
 
 // Start runs a manager until the test ends or stop is called, and waits until
@@ -374,6 +378,13 @@ func (h *Harness) LogContains(text string) bool {
 	h.LogMu.Lock()
 	defer h.LogMu.Unlock()
 	return bytes.Contains(h.Log.Bytes(), []byte(text))
+}
+
+// LogCount is how often anybody logged the text.
+func (h *Harness) LogCount(text string) int {
+	h.LogMu.Lock()
+	defer h.LogMu.Unlock()
+	return bytes.Count(h.Log.Bytes(), []byte(text))
 }
 
 // SetStatus writes a backup's status, as an operator does by hand.
