@@ -24,6 +24,7 @@ const (
 	RuleVendorDelete   = "vendor_api:delete"
 	RuleVendorSync     = "vendor_api:inventory_sync"
 	RuleVendorPolicies = "vendor_api:policies"
+	RuleVendorMail     = "vendor_api:mail"
 )
 
 const hpBackups = "/v1.1/{tenant_id}/hp-volume-backups"
@@ -85,6 +86,9 @@ func vendorDefaults() []Rule {
 				{"POST", "/api/rules/vm-backup"}, {"PUT", "/api/rules/vm-backup/{guid}"}, {"DELETE", "/api/rules/vm-backup/{guid}"},
 				{"POST", "/api/schedules"}, {"PUT", "/api/schedules/{guid}"}, {"DELETE", "/api/schedules/{guid}"},
 				{"PUT", "/api/virtual-machines/{guid}/settings"}, {"POST", "/api/retention/mark-backups"}}},
+		{Name: RuleVendorMail, Check: member, Description: "Have reports mailed to whomever, and keep mailing lists.",
+			Operations: []Operation{{"POST", "/api/dashboard/report-email"}, {"POST", "/api/mailing-lists"}, {"PUT", "/api/mailing-lists/{guid}"},
+				{"DELETE", "/api/mailing-lists/{guid}"}}},
 		{Name: RuleVendorSync, Check: integration, Description: "Have the inventory looked at again now.",
 			Operations: []Operation{{"POST", "/api/tasks/inventory-sync"}}},
 	}

@@ -2,6 +2,8 @@ package db
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -187,6 +189,39 @@ func idsOf(ids []string) []string {
 		ids[i] = orNobodys(asciiOr(id))
 	}
 	return ids
+}
+
+// Place is where something is in the cloud.
+type Place struct{ Host, Zone string }
+
+// Places tells where volumes are: where the server is that they are part of, or they
+// themselves. What is not known is left out.
+func (d *DB) Places(ctx context.Context, volumes []string) (map[string]Place, error) {
+	places := map[string]Place{}
+	volumes = slices.Clone(volumes)
+	slices.Sort(volumes)
+	for part := range slices.Chunk(slices.Compact(volumes), 500) {
+		marks, args := markers(idsOf(part))
+		list, err := query(ctx, d, "look where volumes are", func(row rower) (t [3]string, err error) {
+			return t, row.Scan(&t[0], &t[1], &t[2])
+		}, `SELECT e.id, e.attributes, COALESCE(s.attributes, '{}') FROM entities e LEFT JOIN entities s ON s.id = e.server_id AND e.server_id <> ''
+			WHERE e.id IN (`+marks+`)`, args...)
+		if err != nil {
+			return nil, err
+		}
+		for _, t := range list {
+			var own, server stowage.EntityDetails
+			if err := errors.Join(json.Unmarshal([]byte(t[1]), &own), json.Unmarshal([]byte(t[2]), &server)); err != nil {
+				return nil, fmt.Errorf("entity %s: its details: %w", t[0], err)
+			}
+			at := Place{server.Host, server.Zone}
+			if at.Zone == "" {
+				at.Zone = own.Zone
+			}
+			places[t[0]] = at
+		}
+	}
+	return places, nil
 }
 
 // ProtectionCounts is how many entities that there are are how well protected.

@@ -11,12 +11,14 @@ package mail
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
 	"net/mail"
 	"net/textproto"
+	"slices"
 	"strings"
 	"time"
 
@@ -45,6 +47,7 @@ type Options struct {
 	User     string      // empty: no login
 	Password string      // never log
 	From     string      // as a mail's header has it
+	Domains  []string    // where mail may go; empty: anywhere
 	Hello    string      // the name we give; empty: this host's
 	Now      func() time.Time
 	NewID    func() string
@@ -79,6 +82,7 @@ func New(o Options) (*Sender, error) {
 
 // Message is one message for each of the recipients.
 type Message struct {
+	ID          string   // the same for what is sent again; empty: another each time
 	To          []string // addresses, as Addresses gives them
 	Subject     string
 	Text, HTML  string
@@ -170,6 +174,11 @@ func (s *Sender) call(ctx context.Context, network, address string) (net.Conn, e
 // the message for good; the others have theirs. Unavailable: it could not be sent in
 // time, to one of them at least.
 func (s *Sender) Send(ctx context.Context, m Message) error {
+	for _, to := range m.To {
+		if domain := strings.ToLower(to[strings.LastIndexByte(to, '@')+1:]); len(s.Domains) > 0 && !slices.Contains(s.Domains, domain) {
+			return stowage.Errorf(stowage.Invalid, "The operator lets no mail go to %.64s.", domain)
+		}
+	}
 	ctx, cancel := context.WithTimeout(ctx, s.Timeout)
 	defer cancel()
 	waiting, err := s.write(m)
@@ -248,7 +257,11 @@ func (s *Sender) write(m Message) ([]*smtp.Msg, error) {
 			return nil, stowage.Wrap(stowage.Invalid, err, "%.64q is no mail address.", to)
 		}
 		_, domain, _ := strings.Cut(s.from.Address, "@")
-		msg.SetMessageIDWithValue(s.NewID() + "@" + domain)
+		id := s.NewID()
+		if m.ID != "" {
+			id = fmt.Sprintf("%x", sha256.Sum256([]byte(m.ID+" "+to)))
+		}
+		msg.SetMessageIDWithValue(id + "@" + domain)
 		msg.SetDateWithValue(s.Now())
 		msg.SetGenHeader("Auto-Submitted", "auto-generated")
 		msg.Subject(oneLine(m.Subject))

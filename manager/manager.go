@@ -18,6 +18,7 @@
 //   - deletes objects that nothing reaches any more,
 //   - asks for looks at what the cloud holds,
 //   - begins the runs of schedules that are due, and follows them to their end,
+//   - mails the daily reports of policies,
 //   - forgets logins that are over,
 //   - asks for verifications of backups that nobody looked at for long,
 //   - ends jobs that waited longer than the operator allows.
@@ -79,6 +80,7 @@ type Options struct {
 	VerifyDeep        bool          // and then every byte is read
 	KeepBases         bool          // snapshots stay after a backup, where the backend can, so that the next reads only what changed
 	InventoryInterval time.Duration // how often the cloud is looked at; 0: when asked
+	DailyReportHour   time.Duration // after midnight UTC, when reports of the day that is over are mailed
 	GraceTime         time.Duration // how long running jobs may go on at shutdown; 0: one minute
 }
 
@@ -93,6 +95,7 @@ type Manager struct {
 	enabled bool
 	changed chan struct{} // closed when the set of backends changes
 
+	reported time.Time       // daily reports were last looked for
 	looked   time.Time       // for leftover snapshots, last
 	doubtful map[string]bool // and found then
 }
@@ -139,6 +142,7 @@ func (m *Manager) Run(ctx context.Context) error {
 	loops.Go(func() { m.every(ctx, m.SweepInterval, func() { m.clearUp(ctx) }) })
 	loops.Go(func() { m.every(ctx, m.SweepInterval, func() { m.removeGarbage(ctx) }) })
 	loops.Go(func() { m.every(ctx, m.SweepInterval, func() { m.keepSchedules(ctx) }) })
+	loops.Go(func() { m.every(ctx, m.SweepInterval, func() { m.mailReports(ctx) }) })
 	loops.Go(func() { m.dispatch(ctx, hard, &jobs) })
 	loops.Wait()
 

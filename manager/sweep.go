@@ -16,6 +16,7 @@ func (m *Manager) Sweep(ctx context.Context) {
 	m.clearUp(ctx)
 	m.removeGarbage(ctx)
 	m.keepSchedules(ctx)
+	m.mailReports(ctx)
 }
 
 // rescue needs the database only, and must not wait for anybody else.

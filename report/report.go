@@ -138,3 +138,8 @@ func Text(r Report) string {
 	}
 	return out
 }
+
+// FileName is a name for the report's file, without its end.
+func FileName(r Report) string {
+	return "backup-report-" + r.To.UTC().Format("2006-01-02")
+}

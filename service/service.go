@@ -24,9 +24,12 @@ import (
 	"log/slog"
 	"time"
 
+	lru "github.com/hashicorp/golang-lru/v2"
+
 	"github.com/stowage/stowage"
 	"github.com/stowage/stowage/cloud"
 	"github.com/stowage/stowage/db"
+	"github.com/stowage/stowage/mail"
 	"github.com/stowage/stowage/rpc"
 )
 
@@ -36,6 +39,9 @@ type Options struct {
 	Transport  rpc.Transport
 	Volumes    cloud.Volumes
 	Containers cloud.Containers
+	Capacities cloud.Capacities // nil: nobody tells how much fits where
+	Directory  bool             // objects stand in a directory, not in Swift
+	Mail       Mailer           // nil: nothing is mailed
 	Now        func() time.Time
 	NewID      func() string // UUIDs
 	Log        *slog.Logger
@@ -52,8 +58,17 @@ type Options struct {
 	RingTimeout time.Duration
 }
 
+// Mailer hands messages to a mail server. Invalid: that refuses one for good.
+// Unavailable: it may take it later.
+type Mailer interface {
+	Send(ctx context.Context, m mail.Message) error
+}
+
 // Service has the verbs. All methods may be called at the same time.
-type Service struct{ Options }
+type Service struct {
+	Options
+	spaces *lru.Cache[spaceKey, space]
+}
 
 // New makes a service, with defaults for what is zero.
 func New(o Options) *Service {
@@ -68,7 +83,7 @@ func New(o Options) *Service {
 			*d.have = d.other
 		}
 	}
-	return &Service{o}
+	return &Service{o, newSpaces()}
 }
 
 // Backup gives one backup of the scope.

@@ -83,8 +83,12 @@ func runAPI(ctx context.Context, c *config.Config) (err error) {
 		Health: map[string]func(context.Context) error{"database": p.base.Ping}, DisableFile: c.Health.DisableFile,
 		GraceTime: grace(c), TLS: encrypt,
 	}
+	post, err := mailer(c)
+	if err != nil {
+		return err
+	}
 	verbs := service.New(service.Options{
-		DB: p.base, Transport: p.transport, Volumes: p.volumes, Containers: swift, Now: time.Now, NewID: uuid.NewString, Log: log,
+		DB: p.base, Transport: p.transport, Volumes: p.volumes, Containers: swift, Capacities: swift, Mail: post, Now: time.Now, NewID: uuid.NewString, Log: log,
 		DownTime: c.Default.ServiceDownTime, CreateTimeout: c.Cinder.CreateTimeout,
 	})
 	gate := &api.Gate{Validator: tokens, Policy: rules, Challenge: tokens.WWWAuthenticate()}

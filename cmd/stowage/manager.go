@@ -88,8 +88,12 @@ func runManager(ctx context.Context, c *config.Config) (err error) {
 	if err != nil {
 		return err
 	}
+	post, err := mailer(c)
+	if err != nil {
+		return err
+	}
 	verbs := service.New(service.Options{ // of schedules and policies, on the service's own rights
-		DB: p.base, Transport: p.transport, Volumes: p.volumes, Containers: swift, Now: time.Now, NewID: uuid.NewString, Log: p.log,
+		DB: p.base, Transport: p.transport, Volumes: p.volumes, Containers: swift, Mail: post, Now: time.Now, NewID: uuid.NewString, Log: p.log,
 		DownTime: c.Default.ServiceDownTime, CreateTimeout: c.Cinder.CreateTimeout,
 	})
 	// The heap is large buffers that live as long as a job: letting it double
@@ -98,7 +102,8 @@ func runManager(ctx context.Context, c *config.Config) (err error) {
 	d := c.Default
 	p.log.Info("starting", "host", d.Host, "version", version)
 	return manager.New(manager.Options{
-		DB: p.base, Transport: p.transport, Volumes: p.volumes, Inventory: looks, Verbs: verbs, InventoryInterval: c.Vendor.InventoryInterval, Stores: objects, Backends: list, Log: p.log,
+		DB: p.base, Transport: p.transport, Volumes: p.volumes, Inventory: looks, Verbs: verbs, InventoryInterval: c.Vendor.InventoryInterval,
+		DailyReportHour: time.Duration(c.Mail.ReportHour) * time.Hour, Stores: objects, Backends: list, Log: p.log,
 		Engine: engine.New(engineOptions(c.Engine, hash)),
 		Keys:   &manager.Keys{DB: p.base, Master: master, Seal: c.Encryption.Enabled, Now: time.Now},
 		Host:   d.Host, Instance: uuid.NewString(), Version: version, Now: time.Now, NewID: uuid.NewString,

@@ -21,6 +21,7 @@ import (
 	"github.com/stowage/stowage/api/hp"
 	"github.com/stowage/stowage/api/vendor"
 	"github.com/stowage/stowage/auth"
+	"github.com/stowage/stowage/cloud"
 	"github.com/stowage/stowage/cloud/embedded"
 	"github.com/stowage/stowage/db"
 	"github.com/stowage/stowage/drivers"
@@ -174,7 +175,7 @@ func openStandalone(ctx context.Context, data string, log *slog.Logger) (*standa
 	}
 	verbs := service.New(service.Options{
 		DB: base, Transport: transport, Volumes: volumes, Containers: embedded.NewContainers(dirObjects{stores}),
-		Now: time.Now, NewID: uuid.NewString, Log: log, Poll: 20 * time.Millisecond,
+		Capacities: dirObjects{stores}, Directory: true, Now: time.Now, NewID: uuid.NewString, Log: log, Poll: 20 * time.Millisecond,
 	})
 	gate := &api.Gate{Validator: auth.Noauth{}, Policy: policy, Challenge: auth.Noauth{}.WWWAuthenticate()}
 	sessions, err := service.NewSessions(service.SessionOptions{
@@ -243,4 +244,10 @@ func (d dirObjects) ContainerExists(ctx context.Context, project, container stri
 		err = nil
 	}
 	return true, err
+}
+
+// Capacity is that of the directory's file system.
+func (d dirObjects) Capacity(context.Context, cloud.User, string) (cloud.Capacity, error) {
+	bytes, err := d.Space()
+	return cloud.Capacity{Bytes: bytes}, err
 }

@@ -31,6 +31,7 @@ type Config struct {
 	Health     Health     `section:"healthcheck"`
 	SSL        SSL        `section:"ssl" help:"TLS of the API itself; usually a proxy in front of it does that."`
 	Vendor     Vendor     `section:"vendor_api" help:"The vendor task API, below /api."`
+	Mail       Mail       `section:"mail" help:"Where reports are mailed from: by the API when somebody asks, by managers daily."`
 
 	// Backends are those of [DEFAULT] enabled_backends, in that order.
 	Backends []Backend
@@ -166,6 +167,16 @@ func (c *Config) consistent(v *values) error {
 	if url := c.Database.Connection; url != "" {
 		if _, err := ParseDatabaseURL(string(url)); err != nil {
 			return v.blame("database", "connection", "%v", err)
+		}
+	}
+	if m := c.Mail; m.Host != "" {
+		switch {
+		case m.From == "":
+			return v.blame("mail", "from", "must be set, for smtp_host is")
+		case m.User != "" && m.Security == "none":
+			return v.blame("mail", "user", "must not be set where security is none: a password is not sent in clear")
+		case m.Password != "" && m.PasswordFile != "":
+			return v.blame("mail", "password_file", "must not be set, for password is")
 		}
 	}
 	for _, s := range []struct{ section, cert, key, certName, keyName string }{

@@ -63,6 +63,7 @@ type Harness struct {
 	Master     *seal.Master
 	Keystone   *Keystone
 	Nova       *Nova
+	Post       *Post
 	API        *api.Server
 	Verbs      *service.Service
 	Log        *bytes.Buffer // what everybody logged, under LogMu
@@ -104,7 +105,7 @@ func (h *Harness) Write(p []byte) (int, error) {
 // New puts one together; it ends with the test. The log is shown if it fails.
 func New(t testing.TB) *Harness {
 	t.Helper()
-	h := &Harness{T: t, Dir: t.TempDir(), Stores: &drivertest.Faults{}, Disks: &drivertest.Faults{}, Clock: &Clock{}, Log: &bytes.Buffer{}, Keystone: &Keystone{}}
+	h := &Harness{T: t, Dir: t.TempDir(), Stores: &drivertest.Faults{}, Disks: &drivertest.Faults{}, Clock: &Clock{}, Log: &bytes.Buffer{}, Keystone: &Keystone{}, Post: &Post{}}
 	h.log = slog.New(slog.NewTextHandler(h, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	t.Cleanup(func() {
 		if t.Failed() {
@@ -155,7 +156,7 @@ func (h *Harness) api() *api.Server {
 		Health: map[string]func(context.Context) error{"database": h.DB.Ping},
 	}
 	h.Verbs = service.New(service.Options{
-		DB: h.DB, Transport: h.Transport, Volumes: h.Cinder, Containers: h.Containers, Now: h.Clock.Now, NewID: uuid.NewString,
+		DB: h.DB, Transport: h.Transport, Volumes: h.Cinder, Containers: h.Containers, Capacities: h.Containers, Mail: h.Post, Now: h.Clock.Now, NewID: uuid.NewString,
 		Log: h.log, Poll: time.Millisecond, CreateTimeout: 2 * time.Second, RingTimeout: time.Second,
 	})
 	sessions, err := service.NewSessions(service.SessionOptions{
@@ -183,7 +184,7 @@ func (h *Harness) Manager(host string) *manager.Manager {
 		}}},
 		Host: host, Instance: uuid.NewString(), Version: "test", NewID: uuid.NewString, Now: h.Clock.Now, Log: h.log.With("host", host),
 		SweepInterval: 200 * time.Millisecond, ReportInterval: 1000 * time.Millisecond, RetryDelay: time.Millisecond,
-		RingAgain: 100 * time.Millisecond, GraceTime: 5 * time.Second,
+		RingAgain: 100 * time.Millisecond, GraceTime: 5 * time.Second, DailyReportHour: 6 * time.Hour,
 	})
 }
 
