@@ -59,12 +59,14 @@ choose_ports() {
     port GLANCE_PORT 9292
     port CINDER_PORT 8776
     port STOWAGE_PORT 8799
+    port MAIL_PORT 2587
+    port MAIL_TLS_PORT 2465
 }
 
 choose_secrets() {
     local user
     for user in ADMIN DEMO ALT DEMO_READER STOWAGE STOWAGE_RESELLER SWIFT GLANCE CINDER \
-        DB DB_OPENSTACK RABBIT; do
+        DB DB_OPENSTACK RABBIT MAIL; do
         secret "${user}_PASSWORD"
     done
     secret RABBIT_COOKIE
@@ -96,6 +98,9 @@ derive() {
     put TRANSPORT_URL "$rabbit/"
     put TEST_TRANSPORT_URL "$rabbit/stowage-test"
     put RABBITMQCTL "$STATE/bin/rabbitmqctl"
+    put MAIL_USER stowage
+    put MAIL_CA "$STATE/mail/cert.pem"
+    put MAIL_DIR "$STATE/mail/maildir"
     put CEPH_CONF "$STATE/ceph/ceph.conf"
     put CEPH_USER cinder
     put CEPH_KEYRING "$STATE/ceph/ceph.client.cinder.keyring"
