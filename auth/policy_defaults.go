@@ -25,6 +25,7 @@ const (
 	RuleVendorSync     = "vendor_api:inventory_sync"
 	RuleVendorPolicies = "vendor_api:policies"
 	RuleVendorMail     = "vendor_api:mail"
+	RuleVendorWebhooks = "vendor_api:webhooks"
 )
 
 const hpBackups = "/v1.1/{tenant_id}/hp-volume-backups"
@@ -89,6 +90,9 @@ func vendorDefaults() []Rule {
 		{Name: RuleVendorMail, Check: member, Description: "Have reports mailed to whomever, and keep mailing lists.",
 			Operations: []Operation{{"POST", "/api/dashboard/report-email"}, {"POST", "/api/mailing-lists"}, {"PUT", "/api/mailing-lists/{guid}"},
 				{"DELETE", "/api/mailing-lists/{guid}"}}},
+		{Name: RuleVendorWebhooks, Check: member, Description: "Make, change, test and delete webhooks: addresses that the service tells what happens in the project.",
+			Operations: []Operation{{"POST", "/api/webhooks"}, {"PUT", "/api/webhooks/{guid}"}, {"DELETE", "/api/webhooks/{guid}"},
+				{"POST", "/api/webhooks/{guid}/test"}}},
 		{Name: RuleVendorSync, Check: integration, Description: "Have the inventory looked at again now.",
 			Operations: []Operation{{"POST", "/api/tasks/inventory-sync"}}},
 	}

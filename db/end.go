@@ -54,7 +54,10 @@ func (d *DB) End(ctx context.Context, j stowage.Job, end JobEnd) error {
 				return err
 			}
 		}
-		return noteMoved(ctx, tx, j, end.State)
+		if err := noteMoved(ctx, tx, j, end.State); err != nil {
+			return err
+		}
+		return tellOfTask(ctx, tx, j, end.State, j.Fence, end.Now)
 	})
 	if stowage.CodeOf(err) != stowage.Conflict {
 		return err

@@ -31,6 +31,7 @@ import (
 	"github.com/stowage/stowage/db"
 	"github.com/stowage/stowage/mail"
 	"github.com/stowage/stowage/rpc"
+	"github.com/stowage/stowage/webhook"
 )
 
 // Options are a Service's parts and knobs.
@@ -42,6 +43,7 @@ type Options struct {
 	Capacities cloud.Capacities // nil: nobody tells how much fits where
 	Directory  bool             // objects stand in a directory, not in Swift
 	Mail       Mailer           // nil: nothing is mailed
+	Guard      webhook.Guard    // where webhooks may call
 	Now        func() time.Time
 	NewID      func() string // UUIDs
 	Log        *slog.Logger

@@ -147,5 +147,13 @@ func routes() []route {
 		get("/mailing-lists/{guid}", (*API).mailingList),
 		does(http.MethodPut, "/mailing-lists/{guid}", auth.RuleVendorMail, (*API).updateMailingList),
 		does(http.MethodDelete, "/mailing-lists/{guid}", auth.RuleVendorMail, (*API).deleteMailingList),
+
+		lists("/webhooks", (*API).webhooks),
+		does(http.MethodPost, "/webhooks", auth.RuleVendorWebhooks, (*API).createWebhook),
+		get("/webhooks/{guid}", (*API).webhook),
+		does(http.MethodPut, "/webhooks/{guid}", auth.RuleVendorWebhooks, (*API).updateWebhook),
+		does(http.MethodDelete, "/webhooks/{guid}", auth.RuleVendorWebhooks, (*API).deleteWebhook),
+		lists("/webhooks/{guid}/deliveries", (*API).deliveries),
+		does(http.MethodPost, "/webhooks/{guid}/test", auth.RuleVendorWebhooks, (*API).testWebhook),
 	}
 }

@@ -87,8 +87,12 @@ func runAPI(ctx context.Context, c *config.Config) (err error) {
 	if err != nil {
 		return err
 	}
+	calls, err := guard(c)
+	if err != nil {
+		return err
+	}
 	verbs := service.New(service.Options{
-		DB: p.base, Transport: p.transport, Volumes: p.volumes, Containers: swift, Capacities: swift, Mail: post, Now: time.Now, NewID: uuid.NewString, Log: log,
+		DB: p.base, Transport: p.transport, Volumes: p.volumes, Containers: swift, Capacities: swift, Mail: post, Guard: calls, Now: time.Now, NewID: uuid.NewString, Log: log,
 		DownTime: c.Default.ServiceDownTime, CreateTimeout: c.Cinder.CreateTimeout,
 	})
 	gate := &api.Gate{Validator: tokens, Policy: rules, Challenge: tokens.WWWAuthenticate()}

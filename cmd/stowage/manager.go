@@ -92,6 +92,14 @@ func runManager(ctx context.Context, c *config.Config) (err error) {
 	if err != nil {
 		return err
 	}
+	calls, err := guard(c)
+	if err != nil {
+		return err
+	}
+	box, err := secretBox(master)
+	if err != nil {
+		return err
+	}
 	verbs := service.New(service.Options{ // of schedules and policies, on the service's own rights
 		DB: p.base, Transport: p.transport, Volumes: p.volumes, Containers: swift, Mail: post, Now: time.Now, NewID: uuid.NewString, Log: p.log,
 		DownTime: c.Default.ServiceDownTime, CreateTimeout: c.Cinder.CreateTimeout,
@@ -107,6 +115,7 @@ func runManager(ctx context.Context, c *config.Config) (err error) {
 		Engine: engine.New(engineOptions(c.Engine, hash)),
 		Keys:   &manager.Keys{DB: p.base, Master: master, Seal: c.Encryption.Enabled, Now: time.Now},
 		Host:   d.Host, Instance: uuid.NewString(), Version: version, Now: time.Now, NewID: uuid.NewString,
+		Box: box, Caller: caller(calls, c.Webhooks.Timeout), DeliveryTime: c.Webhooks.Retry, DeliveryLog: c.Webhooks.Log,
 		KeepBases: d.KeepBases, VerifyInterval: d.VerifyInterval, VerifyDeep: d.VerifyDeep,
 		MaxJobs: d.MaxJobs, MaxAttempts: d.MaxAttempts, Lease: d.LeaseTime, ReportInterval: d.ReportInterval,
 		SweepInterval: d.SweepInterval, QueueTimeout: d.QueueTimeout, GraceTime: grace(c),

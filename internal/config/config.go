@@ -11,6 +11,7 @@
 package config
 
 import (
+	"net/netip"
 	"reflect"
 	"slices"
 )
@@ -32,6 +33,8 @@ type Config struct {
 	SSL        SSL        `section:"ssl" help:"TLS of the API itself; usually a proxy in front of it does that."`
 	Vendor     Vendor     `section:"vendor_api" help:"The vendor task API, below /api."`
 	Mail       Mail       `section:"mail" help:"Where reports are mailed from: by the API when somebody asks, by managers daily."`
+
+	Webhooks Webhooks `section:"webhooks" help:"What managers tell addresses of tenants' choosing."`
 
 	// Backends are those of [DEFAULT] enabled_backends, in that order.
 	Backends []Backend
@@ -167,6 +170,11 @@ func (c *Config) consistent(v *values) error {
 	if url := c.Database.Connection; url != "" {
 		if _, err := ParseDatabaseURL(string(url)); err != nil {
 			return v.blame("database", "connection", "%v", err)
+		}
+	}
+	for _, n := range c.Webhooks.Networks {
+		if _, err := netip.ParsePrefix(n); err != nil {
+			return v.blame("webhooks", "allowed_networks", "must be networks such as 10.0.0.0/8, not %q", n)
 		}
 	}
 	if m := c.Mail; m.Host != "" {

@@ -40,3 +40,11 @@ type Mail struct {
 	Timeout      time.Duration `name:"timeout" default:"20" min:"1" max:"300" help:"Seconds for one mail, its repetitions included."`
 	ReportHour   int           `name:"daily_report_hour" default:"6" min:"0" max:"23" help:"Hour (UTC) from which daily reports of the day before are mailed."`
 }
+
+// Webhooks is [webhooks].
+type Webhooks struct {
+	Networks []string      `name:"allowed_networks" sample:"192.0.2.0/24" help:"Networks that webhooks may call although they are private, local or reserved. Empty: none; what is in them could be asked by any tenant."`
+	Timeout  time.Duration `name:"timeout" default:"10" min:"1" max:"60" help:"Seconds that a webhook may take to answer."`
+	Retry    time.Duration `name:"retry_time" default:"86400" min:"60" help:"Seconds for which a delivery is tried again."`
+	Log      time.Duration `name:"log_time" default:"604800" min:"3600" help:"Seconds for which deliveries are remembered."`
+}
