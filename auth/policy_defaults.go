@@ -25,6 +25,8 @@ const (
 	RuleVendorSync     = "vendor_api:inventory_sync"
 	RuleVendorPolicies = "vendor_api:policies"
 	RuleVendorMounts   = "vendor_api:mounts"
+	RuleVendorMail     = "vendor_api:mail"
+	RuleVendorWebhooks = "vendor_api:webhooks"
 )
 
 const hpBackups = "/v1.1/{tenant_id}/hp-volume-backups"
@@ -89,6 +91,12 @@ func vendorDefaults() []Rule {
 		{Name: RuleVendorMounts, Check: member, Description: "Mount and unmount backups, and list and download the files in them.",
 			Operations: []Operation{{"POST", "/api/tasks/restore-and-mount"}, {"POST", "/api/tasks/mount"}, {"POST", "/api/tasks/unmount"},
 				{"POST", "/api/mounted-file-systems/{guid}/listing"}, {"POST", "/api/mounted-file-systems/{guid}/download"}}},
+		{Name: RuleVendorMail, Check: member, Description: "Have reports mailed to whomever, and keep mailing lists.",
+			Operations: []Operation{{"POST", "/api/dashboard/report-email"}, {"POST", "/api/mailing-lists"}, {"PUT", "/api/mailing-lists/{guid}"},
+				{"DELETE", "/api/mailing-lists/{guid}"}}},
+		{Name: RuleVendorWebhooks, Check: member, Description: "Make, change, test and delete webhooks: addresses that the service tells what happens in the project.",
+			Operations: []Operation{{"POST", "/api/webhooks"}, {"PUT", "/api/webhooks/{guid}"}, {"DELETE", "/api/webhooks/{guid}"},
+				{"POST", "/api/webhooks/{guid}/test"}}},
 		{Name: RuleVendorSync, Check: integration, Description: "Have the inventory looked at again now.",
 			Operations: []Operation{{"POST", "/api/tasks/inventory-sync"}}},
 	}

@@ -132,6 +132,9 @@ func (d *DB) CreateBackup(ctx context.Context, b *stowage.Backup, j *stowage.Job
 		if err := insertBackup(ctx, tx, b); err != nil {
 			return err
 		}
+		if err := tellOfBackup(ctx, tx, b.ID, b.Status, b.CreatedAt); err != nil {
+			return err
+		}
 		j.BackupID = b.ID
 		return insertJob(ctx, tx, j)
 	})
@@ -207,6 +210,9 @@ func moveBackup(ctx context.Context, tx *sql.Tx, m BackupMove) error {
 	case m.Remove:
 		// With a set still there, nobody would write down what became free.
 		what += " away, its objects released"
+		if err := tellOfBackup(ctx, tx, m.ID, stowage.BackupDeleted, m.Now); err != nil { // while there is something to tell
+			return err
+		}
 		res, err = tx.ExecContext(ctx, `DELETE FROM backups WHERE id = ? AND status = ?
 			AND NOT EXISTS (SELECT 1 FROM reaches WHERE backup_id = ?)`, m.ID, m.From, m.ID)
 	case !m.From.May(m.To):
@@ -231,5 +237,8 @@ func moveBackup(ctx context.Context, tx *sql.Tx, m BackupMove) error {
 	if err != nil {
 		return fmt.Errorf("move %s: %w", what, err)
 	}
-	return moved(res, "move "+what)
+	if err := moved(res, "move "+what); err != nil || m.Remove {
+		return err
+	}
+	return tellOfBackup(ctx, tx, m.ID, m.To, m.Now)
 }

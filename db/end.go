@@ -71,10 +71,15 @@ func (d *DB) End(ctx context.Context, j stowage.Job, end JobEnd) error {
 				return err
 			}
 		}
-		if end.Move == nil {
-			return nil
+		if end.Move != nil {
+			if err := moveBackup(ctx, tx, *end.Move); err != nil {
+				return err
+			}
 		}
-		return moveBackup(ctx, tx, *end.Move)
+		if err := noteMoved(ctx, tx, j, end.State); err != nil {
+			return err
+		}
+		return tellOfTask(ctx, tx, j, end.State, j.Fence, end.Now)
 	})
 	if stowage.CodeOf(err) != stowage.Conflict {
 		return err
@@ -85,6 +90,23 @@ func (d *DB) End(ctx context.Context, j stowage.Job, end JobEnd) error {
 		return nil
 	}
 	return err
+}
+
+// noteMoved writes on a job that made or restored a backup where that is, and, if it
+// was done, how much it moved: what reports tell when the backup is long gone.
+func noteMoved(ctx context.Context, tx *sql.Tx, j stowage.Job, state stowage.JobState) error {
+	if j.Kind != stowage.JobBackup && j.Kind != stowage.JobRestore {
+		return nil
+	}
+	done := state == stowage.JobFinished
+	_, err := tx.ExecContext(ctx, `UPDATE jobs SET container = COALESCE((SELECT b.container FROM backups b WHERE b.id = jobs.backup_id), ''),
+		volume_bytes = COALESCE((SELECT b.volume_bytes FROM backups b WHERE b.id = jobs.backup_id AND 1 = ?), 0),
+		stored_bytes = COALESCE((SELECT b.stored_bytes FROM backups b WHERE b.id = jobs.backup_id AND 1 = ?), 0)
+		WHERE id = ?`, done, done && j.Kind == stowage.JobBackup, j.ID)
+	if err != nil {
+		return fmt.Errorf("note what job %s moved: %w", j.ID, err)
+	}
+	return nil
 }
 
 // Tidied notes what of an ended job's lock and snapshot is no longer there.

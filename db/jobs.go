@@ -52,7 +52,7 @@ func insertJob(ctx context.Context, tx *sql.Tx, j *stowage.Job) error {
 	if err != nil {
 		return fmt.Errorf("write job %s: %w", j.ID, err)
 	}
-	return nil
+	return tellOfTask(ctx, tx, *j, j.State, j.Fence, j.CreatedAt)
 }
 
 // Job gives one job.

@@ -69,7 +69,10 @@ func (d *DB) claim(ctx context.Context, j *stowage.Job, owner string, now time.T
 		if err != nil {
 			return fmt.Errorf("claim job %s: %w", j.ID, err)
 		}
-		return moved(res, "claim job "+j.ID)
+		if err := moved(res, "claim job "+j.ID); err != nil {
+			return err
+		}
+		return tellOfTask(ctx, tx, *j, stowage.JobRunning, j.Fence+1, now)
 	})
 	if err != nil {
 		return err
@@ -99,14 +102,16 @@ func (d *DB) Note(ctx context.Context, j stowage.Job, now time.Time) error {
 
 // held updates a job that is in the state and under the fence the caller knows.
 func (d *DB) held(ctx context.Context, j stowage.Job, what, set string, args ...any) error {
-	return d.inTx(ctx, func(tx *sql.Tx) error {
-		res, err := tx.ExecContext(ctx, `UPDATE jobs SET `+set+` WHERE id = ? AND state = ? AND fence = ?`,
-			append(args, j.ID, j.State, j.Fence)...)
-		if err != nil {
-			return fmt.Errorf("%s: %w", what, err)
-		}
-		return moved(res, what)
-	})
+	return d.inTx(ctx, func(tx *sql.Tx) error { return heldIn(ctx, tx, j, what, set, args...) })
+}
+
+func heldIn(ctx context.Context, tx *sql.Tx, j stowage.Job, what, set string, args ...any) error {
+	res, err := tx.ExecContext(ctx, `UPDATE jobs SET `+set+` WHERE id = ? AND state = ? AND fence = ?`,
+		append(args, j.ID, j.State, j.Fence)...)
+	if err != nil {
+		return fmt.Errorf("%s: %w", what, err)
+	}
+	return moved(res, what)
 }
 
 // Ready lets a queued job that nobody has claimed yet be claimed from now on,
@@ -118,10 +123,16 @@ func (d *DB) Ready(ctx context.Context, j stowage.Job, now time.Time) error {
 // Requeue gives a job back, to be claimed again at readyAt. Failures is how
 // many more failures that is: 0 for a job given back in order.
 func (d *DB) Requeue(ctx context.Context, j stowage.Job, reason string, failures int, readyAt, now time.Time) error {
-	return d.held(ctx, j, "give back job "+j.ID,
-		`state = 'queued', fence = fence + 1, lease_owner = '', lease_expires = 0, rung_at = 0, ready_at = ?,
-		failures = failures + ?, error = ?, updated_at = ?`,
-		micros(readyAt), failures, clip(reason, 1024), micros(now))
+	return d.inTx(ctx, func(tx *sql.Tx) error {
+		err := heldIn(ctx, tx, j, "give back job "+j.ID,
+			`state = 'queued', fence = fence + 1, lease_owner = '', lease_expires = 0, rung_at = 0, ready_at = ?,
+			failures = failures + ?, error = ?, updated_at = ?`,
+			micros(readyAt), failures, clip(reason, 1024), micros(now))
+		if err != nil {
+			return err
+		}
+		return tellOfTask(ctx, tx, j, stowage.JobQueued, j.Fence+1, now)
+	})
 }
 
 // TakeOver gives back all jobs whose lease ran out before now, and all that an

@@ -395,3 +395,19 @@ func (d *DB) RemoveForeign(ctx context.Context) (n int64, err error) {
 func (d *DB) EachPolicy(ctx context.Context, after string, limit int) ([]stowage.Policy, error) {
 	return query(ctx, d, "list policies", scanPolicy, `SELECT `+policyColumns+` FROM policies WHERE id > ? ORDER BY id LIMIT ?`, after, limit)
 }
+
+// PolicyNames gives the names of those of the policies that there are.
+func (d *DB) PolicyNames(ctx context.Context, ids []string) (map[string]string, error) {
+	names := map[string]string{}
+	for part := range slices.Chunk(ids, 500) {
+		marks, args := markers(idsOf(part))
+		list, err := query(ctx, d, "read names of policies", scanName, `SELECT id, name FROM policies WHERE id IN (`+marks+`)`, args...)
+		if err != nil {
+			return nil, err
+		}
+		for _, pair := range list {
+			names[pair[0]] = pair[1]
+		}
+	}
+	return names, nil
+}

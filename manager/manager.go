@@ -19,6 +19,8 @@
 //   - ends the mounts of the dead, and its own when their time is over,
 //   - asks for looks at what the cloud holds,
 //   - begins the runs of schedules that are due, and follows them to their end,
+//   - mails the daily reports of policies,
+//   - tells webhooks what happened,
 //   - forgets logins that are over,
 //   - asks for verifications of backups that nobody looked at for long,
 //   - ends jobs that waited longer than the operator allows.
@@ -28,6 +30,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"math/rand/v2"
 	"sync"
 	"time"
 
@@ -38,6 +41,7 @@ import (
 	"github.com/stowage/stowage/engine"
 	"github.com/stowage/stowage/rpc"
 	"github.com/stowage/stowage/service"
+	"github.com/stowage/stowage/webhook"
 )
 
 // Backend is one backend this manager is to reach.
@@ -68,19 +72,25 @@ type Options struct {
 	Now      func() time.Time
 	Log      *slog.Logger
 
-	MaxJobs           int           // at once; 0: 4
-	MaxAttempts       int           // of a backup or restore; 0: 3
-	Lease             time.Duration // 0: one minute
-	ReportInterval    time.Duration // 0: 10 s
-	SweepInterval     time.Duration // 0: 10 s
-	RingAgain         time.Duration // how long a bell may go unheard; 0: 30 s
-	QueueTimeout      time.Duration // how long a job may wait; 0: a day
-	RetryDelay        time.Duration // before the second attempt, doubled after each; 0: 10 s
-	VerifyInterval    time.Duration // how often a backup is verified; 0: never by itself
-	VerifyDeep        bool          // and then every byte is read
-	KeepBases         bool          // snapshots stay after a backup, where the backend can, so that the next reads only what changed
-	InventoryInterval time.Duration // how often the cloud is looked at; 0: when asked
-	GraceTime         time.Duration // how long running jobs may go on at shutdown; 0: one minute
+	MaxJobs           int             // at once; 0: 4
+	MaxAttempts       int             // of a backup or restore; 0: 3
+	Lease             time.Duration   // 0: one minute
+	ReportInterval    time.Duration   // 0: 10 s
+	SweepInterval     time.Duration   // 0: 10 s
+	RingAgain         time.Duration   // how long a bell may go unheard; 0: 30 s
+	QueueTimeout      time.Duration   // how long a job may wait; 0: a day
+	RetryDelay        time.Duration   // before the second attempt, doubled after each; 0: 10 s
+	VerifyInterval    time.Duration   // how often a backup is verified; 0: never by itself
+	VerifyDeep        bool            // and then every byte is read
+	KeepBases         bool            // snapshots stay after a backup, where the backend can, so that the next reads only what changed
+	InventoryInterval time.Duration   // how often the cloud is looked at; 0: when asked
+	DailyReportHour   time.Duration   // after midnight UTC, when reports of the day that is over are mailed
+	Box               *webhook.Box    // opens webhooks' secrets; nil: this manager calls none
+	Caller            *webhook.Caller // calls them
+	DeliveryTime      time.Duration   // how long a delivery is tried; 0: a day
+	DeliveryLog       time.Duration   // how long deliveries are remembered; 0: a week
+	Jitter            func() float64  // from 0 to less than 1; nil: at random
+	GraceTime         time.Duration   // how long running jobs may go on at shutdown; 0: one minute
 
 	// OpenImage opens a backup's file systems; nil: this manager mounts nothing.
 	OpenImage     OpenImage
@@ -100,6 +110,7 @@ type Manager struct {
 	enabled bool
 	changed chan struct{} // closed when the set of backends changes
 
+	reported time.Time       // daily reports were last looked for
 	looked   time.Time       // for leftover snapshots, last
 	doubtful map[string]bool // and found then
 
@@ -114,11 +125,14 @@ func New(o Options) *Manager {
 	}{
 		{&o.Lease, time.Minute}, {&o.ReportInterval, 10 * time.Second}, {&o.SweepInterval, 10 * time.Second},
 		{&o.RingAgain, 30 * time.Second}, {&o.QueueTimeout, 24 * time.Hour}, {&o.RetryDelay, 10 * time.Second},
-		{&o.GraceTime, time.Minute},
+		{&o.GraceTime, time.Minute}, {&o.DeliveryTime, 24 * time.Hour}, {&o.DeliveryLog, 7 * 24 * time.Hour},
 	} {
 		if *d.have == 0 {
 			*d.have = d.other
 		}
+	}
+	if o.Jitter == nil {
+		o.Jitter = rand.Float64
 	}
 	if o.MaxJobs == 0 {
 		o.MaxJobs = 4
@@ -145,6 +159,7 @@ func New(o Options) *Manager {
 // what is not done by then is given back to the queue.
 func (m *Manager) Run(ctx context.Context) error {
 	m.openBackends(ctx)
+	m.publishKey(ctx)
 	m.report(ctx)
 	m.takeOver(ctx)
 	m.loseMounts(ctx)
@@ -159,6 +174,8 @@ func (m *Manager) Run(ctx context.Context) error {
 	loops.Go(func() { m.every(ctx, m.SweepInterval, func() { m.removeGarbage(ctx) }) })
 	loops.Go(func() { m.every(ctx, m.SweepInterval, func() { m.keepSchedules(ctx) }) })
 	loops.Go(func() { m.every(ctx, min(m.SweepInterval, m.Lease/6), func() { m.keepMounts(ctx) }) })
+	loops.Go(func() { m.every(ctx, m.SweepInterval, func() { m.mailReports(ctx) }) })
+	loops.Go(func() { m.every(ctx, m.SweepInterval, func() { m.callWebhooks(ctx) }) })
 	loops.Go(func() { m.dispatch(ctx, hard, &jobs) })
 	loops.Wait()
 

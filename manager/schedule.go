@@ -2,6 +2,7 @@ package manager
 
 import (
 	"context"
+	"time"
 
 	"github.com/stowage/stowage"
 	"github.com/stowage/stowage/db"
@@ -18,6 +19,22 @@ func (m *Manager) keepSchedules(ctx context.Context) {
 	}
 	if err := m.Verbs.FollowRuns(ctx); err != nil && ctx.Err() == nil {
 		m.Log.WarnContext(ctx, "not all runs of schedules are followed", "error", err)
+	}
+}
+
+// reportsEvery is how often it is looked whether a daily report is to be mailed: all
+// policies are read for that.
+const reportsEvery = time.Minute
+
+// mailReports mails the daily reports that nobody has. It waits for a mail server, so
+// it has a loop of its own.
+func (m *Manager) mailReports(ctx context.Context) {
+	if m.Verbs == nil || m.Now().Sub(m.reported) < reportsEvery {
+		return
+	}
+	m.reported = m.Now()
+	if err := m.Verbs.MailDailyReports(ctx, m.DailyReportHour); err != nil && ctx.Err() == nil {
+		m.Log.WarnContext(ctx, "not all daily reports are looked at", "error", err)
 	}
 }
 

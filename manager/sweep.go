@@ -17,6 +17,8 @@ func (m *Manager) Sweep(ctx context.Context) {
 	m.clearUp(ctx)
 	m.removeGarbage(ctx)
 	m.keepSchedules(ctx)
+	m.mailReports(ctx)
+	m.callWebhooks(ctx)
 }
 
 // rescue needs the database only, and must not wait for anybody else.

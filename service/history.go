@@ -19,6 +19,7 @@ type Point struct {
 	Schedule     Entity       // that asked for it; else empty
 	Rule         Entity       // likewise
 	Made         *stowage.Job // that makes or made it; nil: nobody knows any more
+	Directory    bool         // it stands in a directory, not in Swift
 }
 
 // History lists the scope's backups, the newest first, and how many there are.
@@ -65,7 +66,7 @@ func (s *Service) points(ctx context.Context, list []stowage.Backup) ([]Point, e
 	}
 	points := make([]Point, len(views))
 	for i, v := range views {
-		points[i] = Point{View: v, Entity: Entity{v.Volume.ID, names[v.Volume.ID]}, Project: owners[v.ProjectID], Acknowledged: seen[v.ID]}
+		points[i] = Point{View: v, Entity: Entity{v.Volume.ID, names[v.Volume.ID]}, Project: owners[v.ProjectID], Acknowledged: seen[v.ID], Directory: s.Directory}
 		points[i].Schedule, points[i].Rule = Entity{v.By.ScheduleID, schedules[v.By.ScheduleID]}, Entity{v.By.RuleID, rules[v.By.RuleID]}
 		if points[i].Entity.Name == "" {
 			points[i].Entity.Name = v.Volume.Name

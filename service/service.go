@@ -24,10 +24,14 @@ import (
 	"log/slog"
 	"time"
 
+	lru "github.com/hashicorp/golang-lru/v2"
+
 	"github.com/stowage/stowage"
 	"github.com/stowage/stowage/cloud"
 	"github.com/stowage/stowage/db"
+	"github.com/stowage/stowage/mail"
 	"github.com/stowage/stowage/rpc"
+	"github.com/stowage/stowage/webhook"
 )
 
 // Options are a Service's parts and knobs.
@@ -36,7 +40,11 @@ type Options struct {
 	Transport  rpc.Transport
 	Volumes    cloud.Volumes
 	Containers cloud.Containers
-	Servers    cloud.Servers // nil: the cloud has none
+	Servers    cloud.Servers    // nil: the cloud has none
+	Capacities cloud.Capacities // nil: nobody tells how much fits where
+	Directory  bool             // objects stand in a directory, not in Swift
+	Mail       Mailer           // nil: nothing is mailed
+	Guard      webhook.Guard    // where webhooks may call
 	Now        func() time.Time
 	NewID      func() string // UUIDs
 	Log        *slog.Logger
@@ -60,8 +68,17 @@ type Options struct {
 	RingTimeout time.Duration
 }
 
+// Mailer hands messages to a mail server. Invalid: that refuses one for good.
+// Unavailable: it may take it later.
+type Mailer interface {
+	Send(ctx context.Context, m mail.Message) error
+}
+
 // Service has the verbs. All methods may be called at the same time.
-type Service struct{ Options }
+type Service struct {
+	Options
+	spaces *lru.Cache[spaceKey, space]
+}
 
 // New makes a service, with defaults for what is zero.
 func New(o Options) *Service {
@@ -80,7 +97,7 @@ func New(o Options) *Service {
 	if o.MaxMounts == 0 {
 		o.MaxMounts = 4
 	}
-	return &Service{o}
+	return &Service{o, newSpaces()}
 }
 
 // Backup gives one backup of the scope.

@@ -149,7 +149,7 @@ func locationView(p service.Point) location {
 	}
 	v := location{
 		GUID: p.UUID, Backup: ref{p.UUID, backupName(p.Name, p.UUID)}, SnapshotTime: millis(at), Size: p.StoredBytes,
-		Destination: destinationRef(p.ProjectID, p.Container), DestinationType: enumOf("SWIFT"), Role: enumOf("PRIMARY"),
+		Destination: destinationRef(p.ProjectID, p.Container), DestinationType: destinationType(p.Directory), Role: enumOf("PRIMARY"),
 		Status: enumOf(locationStatuses[p.Status]), StatusInfo: p.FailReason, Retention: hint(p.Mark), ArchiveExpire: millis(p.RetainUntil),
 	}
 	if made(p) {

@@ -100,13 +100,16 @@ func (a *API) projects(w http.ResponseWriter, r request) error {
 }
 
 type backupDestination struct {
-	GUID     string `json:"guid"`
-	Name     string `json:"name"`
-	Type     enum   `json:"type"`
-	Default  bool   `json:"defaultBackupDestination"`
-	Used     int64  `json:"totalUsedSpace"`
-	Backups  int    `json:"backupCount"`
-	TenantID string `json:"tenantId"`
+	GUID    string `json:"guid"`
+	Name    string `json:"name"`
+	Type    enum   `json:"type"`
+	Default bool   `json:"defaultBackupDestination"`
+	Used    int64  `json:"totalUsedSpace"`
+	// Used or not; 0: no bound is known.
+	Available int64  `json:"totalAvailableSpace"`
+	Policy    string `json:"storagePolicy,omitempty"`
+	Backups   int    `json:"backupCount"`
+	TenantID  string `json:"tenantId"`
 }
 
 // A destination is a container of a project's. Its guid names both.
@@ -122,9 +125,18 @@ func destination(guid string) (projectID, container string) {
 	return projectID, container
 }
 
-func destinationView(c db.Container) backupDestination {
-	r := destinationRef(c.ProjectID, c.Name)
-	return backupDestination{r.GUID, r.Name, enumOf("SWIFT"), c.Name == stowage.DefaultContainer, c.Bytes, c.Backups, c.ProjectID}
+func destinationView(d service.Destination) backupDestination {
+	r := destinationRef(d.ProjectID, d.Name)
+	return backupDestination{
+		r.GUID, r.Name, destinationType(d.Directory), d.Name == stowage.DefaultContainer, d.Container.Bytes, d.Capacity.Bytes, d.Policy, d.Backups, d.ProjectID,
+	}
+}
+
+func destinationType(directory bool) enum {
+	if directory {
+		return enumOf("FILESYSTEM")
+	}
+	return enumOf("SWIFT")
 }
 
 func (a *API) destinations(w http.ResponseWriter, r request) error {
@@ -136,9 +148,9 @@ func (a *API) destinations(w http.ResponseWriter, r request) error {
 	if err != nil {
 		return err
 	}
-	all := each(list, destinationView)
-	first := min(p.Offset, len(all))
-	respond(w, all[first:min(first+p.Limit, len(all))], len(all))
+	first := min(p.Offset, len(list))
+	shown := list[first:min(first+p.Limit, len(list))]
+	respond(w, each(a.Service.Spaces(r.Context(), api.User(r.Request, r.caller), shown), destinationView), len(list))
 	return nil
 }
 

@@ -58,6 +58,7 @@ var descriptions = map[string]string{
 	"OPENSTACK":       "OpenStack",
 	"KVM":             "KVM",
 	"SWIFT":           "Swift",
+	"FILESYSTEM":      "File system",
 	"VM":              "Virtual machine",
 }
 

@@ -5,6 +5,7 @@ import (
 
 	"github.com/stowage/stowage"
 	"github.com/stowage/stowage/auth"
+	"github.com/stowage/stowage/report"
 )
 
 // route is one path of the API.
@@ -38,6 +39,13 @@ func nothing(path, why string) route { return alwaysNone(http.MethodGet, path, w
 func alwaysNone(method, path, why string) route {
 	r := lists(path, func(_ *API, w http.ResponseWriter, _ request) error { respond(w, []struct{}{}, 0); return nil })
 	r.method, r.empty = method, why
+	return r
+}
+
+// sums are asked for with a body, and change nothing.
+func sums(path string, moved bool) route {
+	r := lists(path, charges(moved))
+	r.method = http.MethodPost
 	return r
 }
 
@@ -148,5 +156,30 @@ func routes() []route {
 		does(http.MethodPut, "/rules/recovery-plan/{guid}", auth.RuleVendorPolicies, (*API).updateRecoveryRule),
 		does(http.MethodDelete, "/rules/recovery-plan/{guid}", auth.RuleVendorPolicies, (*API).deleteRecoveryRule),
 		nothing("/policies/vm-snapshot", "OpenStack volumes are backed up, not kept as snapshots"),
+
+		get("/dashboard/protection", (*API).protection),
+		get("/dashboard/backup-stats", (*API).backupStats),
+		nothing("/dashboard/staging-space", "backups go straight to the object store"),
+		get("/dashboard/vm-backup-size-stats", (*API).sizeStats),
+		get("/dashboard/backup-destination-stats", (*API).destinationStats),
+		get("/dashboard/report", (*API).report),
+		does(http.MethodPost, "/dashboard/report-pdf", auth.RuleVendorGet, reportFile("application/pdf", ".pdf", report.PDF)),
+		does(http.MethodPost, "/dashboard/report-html", auth.RuleVendorGet, reportFile("text/html; charset=utf-8", ".html", report.HTML)),
+		does(http.MethodPost, "/dashboard/report-email", auth.RuleVendorMail, (*API).reportMail),
+		sums("/chargeback-reporting/backup-size/vm", false),
+		sums("/chargeback-reporting/transfer-size/vm", true),
+		lists("/mailing-lists", (*API).mailingLists),
+		does(http.MethodPost, "/mailing-lists", auth.RuleVendorMail, (*API).createMailingList),
+		get("/mailing-lists/{guid}", (*API).mailingList),
+		does(http.MethodPut, "/mailing-lists/{guid}", auth.RuleVendorMail, (*API).updateMailingList),
+		does(http.MethodDelete, "/mailing-lists/{guid}", auth.RuleVendorMail, (*API).deleteMailingList),
+
+		lists("/webhooks", (*API).webhooks),
+		does(http.MethodPost, "/webhooks", auth.RuleVendorWebhooks, (*API).createWebhook),
+		get("/webhooks/{guid}", (*API).webhook),
+		does(http.MethodPut, "/webhooks/{guid}", auth.RuleVendorWebhooks, (*API).updateWebhook),
+		does(http.MethodDelete, "/webhooks/{guid}", auth.RuleVendorWebhooks, (*API).deleteWebhook),
+		lists("/webhooks/{guid}/deliveries", (*API).deliveries),
+		does(http.MethodPost, "/webhooks/{guid}/test", auth.RuleVendorWebhooks, (*API).testWebhook),
 	}
 }

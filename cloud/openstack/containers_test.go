@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/stowage/stowage"
+	"github.com/stowage/stowage/cloud"
 	"github.com/stowage/stowage/cloud/cloudtest"
 	"github.com/stowage/stowage/cloud/openstack"
 )
@@ -191,5 +192,48 @@ func TestNewContainersChecksItsOptions(t *testing.T) {
 	_, g := newSwift(t)
 	if _, err := openstack.NewContainers(openstack.ContainersOptions{Options: g.options(), Mode: "root"}); err == nil {
 		t.Error("mode root: no error")
+	}
+}
+
+func TestTheNarrowestQuotaCounts(t *testing.T) {
+	for what, c := range map[string]struct {
+		box   string
+		quota http.Header
+		want  int64
+	}{
+		"none":                     {"", nil, 0},
+		"the account's":            {"", http.Header{"X-Account-Meta-Quota-Bytes": {"1000"}}, 1000},
+		"the container's":          {"10", http.Header{"X-Account-Meta-Quota-Bytes": {"1000"}}, 10},
+		"the policy's":             {"", http.Header{"X-Account-Meta-Quota-Bytes": {"1000"}, "X-Account-Quota-Bytes-Policy-Gold": {"100"}}, 100},
+		"another policy's":         {"", http.Header{"X-Account-Quota-Bytes-Policy-Silver": {"100"}}, 0},
+		"what makes no sense":      {"many", http.Header{"X-Account-Meta-Quota-Bytes": {"-1"}}, 0},
+		"one that bounds nothing":  {"0", nil, 0},
+		"the container's as large": {"5000", http.Header{"X-Account-Meta-Quota-Bytes": {"1000"}}, 1000},
+	} {
+		s, g := newSwift(t)
+		s.set("c", box{policy: "gold", quota: c.box})
+		s.quota = c.quota
+		got, err := openContainers(t, g, openstack.AccessACL).Capacity(t.Context(), demo, "c")
+		if err != nil || got.Bytes != c.want || got.Policy != "gold" {
+			t.Errorf("%s: %+v, %v", what, got, err)
+		}
+	}
+}
+
+func TestTheServiceIsToldOfAnAccountItMayUse(t *testing.T) {
+	s, g := newSwift(t)
+	s.set("c", box{policy: "gold", read: entry})
+	s.quota = http.Header{"X-Account-Meta-Quota-Bytes": {"1000"}}
+	c := openContainers(t, g, openstack.AccessACL)
+	nobody := cloud.User{ProjectID: demo.ProjectID}
+	if got, err := c.Capacity(t.Context(), nobody, "c"); err != nil || got != (cloud.Capacity{Policy: "gold"}) {
+		t.Errorf("by an ACL: %+v, %v", got, err)
+	}
+	s.reseller = true
+	if got, err := c.Capacity(t.Context(), nobody, "c"); err != nil || got.Bytes != 1000 {
+		t.Errorf("as a reseller: %+v, %v", got, err)
+	}
+	if _, err := c.Capacity(t.Context(), nobody, "none"); stowage.CodeOf(err) != stowage.NotFound {
+		t.Errorf("of none: %v", err)
 	}
 }

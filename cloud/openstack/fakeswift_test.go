@@ -18,9 +18,10 @@ type swift struct {
 	containers map[string]*box // by account and name, as in the path
 	reseller   bool            // the service may do everything
 	stale      int             // how many requests of the service still see no ACL
+	quota      http.Header     // of all accounts
 }
 
-type box struct{ read, write, policy string }
+type box struct{ read, write, policy, quota string }
 
 func newSwift(t *testing.T) (*swift, *rig) {
 	s := &swift{containers: map[string]*box{}}
@@ -55,6 +56,11 @@ func (s *swift) serve(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	switch {
+	case key == parts[0]+"/": // the account
+		for name := range s.quota {
+			w.Header().Set(name, s.quota.Get(name))
+		}
+		w.WriteHeader(204)
 	case len(parts) == 3: // an object, which there is none of
 		w.WriteHeader(404)
 	case r.Method == http.MethodPut:
@@ -65,6 +71,10 @@ func (s *swift) serve(w http.ResponseWriter, r *http.Request) {
 		b.read, b.write = r.Header.Get("X-Container-Read"), r.Header.Get("X-Container-Write")
 		w.WriteHeader(204)
 	default:
+		w.Header().Set("X-Storage-Policy", b.policy)
+		if b.quota != "" {
+			w.Header().Set("X-Container-Meta-Quota-Bytes", b.quota)
+		}
 		if owner || service && s.reseller {
 			w.Header().Set("X-Container-Read", b.read)
 			w.Header().Set("X-Container-Write", b.write)

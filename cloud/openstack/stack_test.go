@@ -179,6 +179,49 @@ func TestStackPrepareOpensNothingElse(t *testing.T) {
 	s.swift(t, token, http.MethodDelete, owner.ProjectID, open, "", 403)
 }
 
+// A quota that the operator sets on the account is told, with the container's policy.
+func TestStackCapacity(t *testing.T) {
+	s := newStack(t)
+	owner, name := s.user(t, "demo", "demo"), "stowage-test-"+uuid.NewString()
+	o := openstack.ContainersOptions{Options: s.options(t, "stowage_reseller"), Mode: openstack.AccessReseller}
+	c, err := openstack.NewContainers(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	operator, err := o.Session.Token(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	quota := func(bytes string) {
+		r, err := http.NewRequest(http.MethodPost, s["SWIFT_URL"]+"/v1/AUTH_"+owner.ProjectID, nil) //nolint:noctx // also used while a test ends
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("X-Auth-Token", operator)
+		r.Header.Set("X-Account-Meta-Quota-Bytes", bytes)
+		resp, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _ = resp.Body.Close(); resp.StatusCode/100 != 2 {
+			t.Fatalf("set a quota: %s", resp.Status)
+		}
+	}
+	if err := c.Prepare(t.Context(), owner, name); err != nil {
+		t.Fatal(err)
+	}
+	quota("1099511627776")
+	t.Cleanup(func() {
+		quota("")
+		s.swift(t, owner.Token, http.MethodDelete, owner.ProjectID, name, "", 204, 404)
+	})
+	for what, user := range map[string]cloud.User{"the owner": owner, "the service": {ProjectID: owner.ProjectID}} {
+		if got, err := c.Capacity(t.Context(), user, name); err != nil || got.Bytes != 1<<40 || got.Policy == "" {
+			t.Errorf("%s is told %+v, %v", what, got, err)
+		}
+	}
+}
+
 // swift sends one request of its own, past the code under test.
 func (s stack) swift(t *testing.T, token, method, project, container, suffix string, ok ...int) {
 	t.Helper()

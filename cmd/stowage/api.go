@@ -92,8 +92,16 @@ func runAPI(ctx context.Context, c *config.Config) (err error) {
 	if err != nil {
 		return err
 	}
+	post, err := mailer(c)
+	if err != nil {
+		return err
+	}
+	calls, err := guard(c)
+	if err != nil {
+		return err
+	}
 	verbs := service.New(service.Options{
-		DB: p.base, Transport: p.transport, Volumes: p.volumes, Servers: whole, Containers: swift, Now: time.Now, NewID: uuid.NewString, Log: log,
+		DB: p.base, Transport: p.transport, Volumes: p.volumes, Servers: whole, Containers: swift, Capacities: swift, Mail: post, Guard: calls, Now: time.Now, NewID: uuid.NewString, Log: log,
 		DownTime: c.Default.ServiceDownTime, CreateTimeout: c.Cinder.CreateTimeout,
 		Files: files, MountTime: c.Mounts.UnmountAfter, MaxMountTime: c.Mounts.MaxTime, MaxMounts: c.Mounts.PerProject,
 	})

@@ -92,8 +92,20 @@ func runManager(ctx context.Context, c *config.Config) (err error) {
 	if err != nil {
 		return err
 	}
+	post, err := mailer(c)
+	if err != nil {
+		return err
+	}
+	calls, err := guard(c)
+	if err != nil {
+		return err
+	}
+	box, err := secretBox(master)
+	if err != nil {
+		return err
+	}
 	verbs := service.New(service.Options{ // of schedules and policies, on the service's own rights
-		DB: p.base, Transport: p.transport, Volumes: p.volumes, Servers: whole, Containers: swift, Now: time.Now, NewID: uuid.NewString, Log: p.log,
+		DB: p.base, Transport: p.transport, Volumes: p.volumes, Servers: whole, Containers: swift, Mail: post, Now: time.Now, NewID: uuid.NewString, Log: p.log,
 		DownTime: c.Default.ServiceDownTime, CreateTimeout: c.Cinder.CreateTimeout,
 	})
 	// The heap is large buffers that live as long as a job: letting it double
@@ -106,10 +118,12 @@ func runManager(ctx context.Context, c *config.Config) (err error) {
 		return err
 	}
 	work := manager.New(manager.Options{
-		DB: p.base, Transport: p.transport, Volumes: p.volumes, Inventory: looks, Verbs: verbs, InventoryInterval: c.Vendor.InventoryInterval, Stores: objects, Backends: list, Log: p.log,
+		DB: p.base, Transport: p.transport, Volumes: p.volumes, Inventory: looks, Verbs: verbs, InventoryInterval: c.Vendor.InventoryInterval,
+		DailyReportHour: time.Duration(c.Mail.ReportHour) * time.Hour, Stores: objects, Backends: list, Log: p.log,
 		Engine: engine.New(engineOptions(c.Engine, hash)),
 		Keys:   &manager.Keys{DB: p.base, Master: master, Seal: c.Encryption.Enabled, Now: time.Now},
 		Host:   d.Host, Instance: uuid.NewString(), Version: version, Now: time.Now, NewID: uuid.NewString,
+		Box: box, Caller: caller(calls, c.Webhooks.Timeout), DeliveryTime: c.Webhooks.Retry, DeliveryLog: c.Webhooks.Log,
 		KeepBases: d.KeepBases, VerifyInterval: d.VerifyInterval, VerifyDeep: d.VerifyDeep,
 		MaxJobs: d.MaxJobs, MaxAttempts: d.MaxAttempts, Lease: d.LeaseTime, ReportInterval: d.ReportInterval,
 		SweepInterval: d.SweepInterval, QueueTimeout: d.QueueTimeout, GraceTime: grace(c),

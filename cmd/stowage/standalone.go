@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"time"
@@ -21,6 +22,7 @@ import (
 	"github.com/stowage/stowage/api/hp"
 	"github.com/stowage/stowage/api/vendor"
 	"github.com/stowage/stowage/auth"
+	"github.com/stowage/stowage/cloud"
 	"github.com/stowage/stowage/cloud/embedded"
 	"github.com/stowage/stowage/db"
 	"github.com/stowage/stowage/drivers"
@@ -32,6 +34,7 @@ import (
 	"github.com/stowage/stowage/mount"
 	"github.com/stowage/stowage/rpc"
 	"github.com/stowage/stowage/service"
+	"github.com/stowage/stowage/webhook"
 )
 
 // standaloneBackend is the key of the one backend of standalone mode.
@@ -174,10 +177,12 @@ func openStandalone(ctx context.Context, data string, log *slog.Logger) (*standa
 		Health: map[string]func(context.Context) error{"database": base.Ping},
 	}
 	files := &own{}
+	// Whoever uses this mode is at the machine, and may call himself.
+	here := webhook.Guard{Allowed: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}}
 	verbs := service.New(service.Options{
 		Files: files,
 		DB:    base, Transport: transport, Volumes: volumes, Containers: embedded.NewContainers(dirObjects{stores}),
-		Now: time.Now, NewID: uuid.NewString, Log: log, Poll: 20 * time.Millisecond,
+		Capacities: dirObjects{stores}, Directory: true, Guard: here, Now: time.Now, NewID: uuid.NewString, Log: log, Poll: 20 * time.Millisecond,
 	})
 	gate := &api.Gate{Validator: auth.Noauth{}, Policy: policy, Challenge: auth.Noauth{}.WWWAuthenticate()}
 	sessions, err := service.NewSessions(service.SessionOptions{
@@ -192,6 +197,10 @@ func openStandalone(ctx context.Context, data string, log *slog.Logger) (*standa
 		&vendor.API{Gate: gate, Service: verbs, Sessions: sessions, Server: &options, KeystoneURL: "standalone"},
 	}
 	s.server = api.New(options)
+	box, err := secretBox(master)
+	if err != nil {
+		return fail(err)
+	}
 	files.Manager = manager.New(manager.Options{
 		DB: base, Transport: transport, Volumes: volumes, Inventory: volumes, Verbs: verbs, InventoryInterval: time.Minute, Stores: stores, Engine: engine.New(engine.Options{}),
 		Backends: []manager.Backend{{Name: "volumes", Driver: "file", Open: func(context.Context) (drivers.Volumes, error) {
@@ -199,6 +208,7 @@ func openStandalone(ctx context.Context, data string, log *slog.Logger) (*standa
 		}}},
 		Keys: &manager.Keys{DB: base, Master: master, Seal: true, Now: time.Now},
 		Host: "standalone", Instance: uuid.NewString(), Version: version, Now: time.Now, NewID: uuid.NewString, Log: log,
+		Box: box, Caller: caller(here, 10*time.Second),
 		VerifyInterval: 7 * 24 * time.Hour,
 		Lease:          30 * time.Second, GraceTime: 10 * time.Second, ReportInterval: 5 * time.Second,
 		OpenImage: openImage(mount.Options{Dir: filepath.Join(data, "mounts"), Log: log}),
@@ -248,4 +258,10 @@ func (d dirObjects) ContainerExists(ctx context.Context, project, container stri
 		err = nil
 	}
 	return true, err
+}
+
+// Capacity is that of the directory's file system.
+func (d dirObjects) Capacity(context.Context, cloud.User, string) (cloud.Capacity, error) {
+	bytes, err := d.Space()
+	return cloud.Capacity{Bytes: bytes}, err
 }

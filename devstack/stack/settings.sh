@@ -62,12 +62,14 @@ choose_ports() {
     port NEUTRON_PORT 9696
     port NOVA_PORT 8774
     port STOWAGE_PORT 8799
+    port MAIL_PORT 2587
+    port MAIL_TLS_PORT 2465
 }
 
 choose_secrets() {
     local user
     for user in ADMIN DEMO ALT DEMO_READER STOWAGE STOWAGE_RESELLER SWIFT GLANCE CINDER \
-        PLACEMENT NEUTRON NOVA DB DB_OPENSTACK RABBIT; do
+        PLACEMENT NEUTRON NOVA DB DB_OPENSTACK RABBIT MAIL; do
         secret "${user}_PASSWORD"
     done
     secret RABBIT_COOKIE
@@ -102,6 +104,9 @@ derive() {
     put TRANSPORT_URL "$rabbit/"
     put TEST_TRANSPORT_URL "$rabbit/stowage-test"
     put RABBITMQCTL "$STATE/bin/rabbitmqctl"
+    put MAIL_USER stowage
+    put MAIL_CA "$STATE/mail/cert.pem"
+    put MAIL_DIR "$STATE/mail/maildir"
     put CEPH_CONF "$STATE/ceph/ceph.conf"
     put CEPH_USER cinder
     put CEPH_KEYRING "$STATE/ceph/ceph.client.cinder.keyring"

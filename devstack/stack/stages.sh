@@ -7,7 +7,7 @@
 #   NAME_daemons  its daemons, in starting order
 #   NAME_up       brings it up; may run again any time
 # To add one (horizon): write the file, add the name below.
-STAGES=(memcached mariadb rabbitmq ceph keystone swift glance cinder placement neutron nova stowage)
+STAGES=(memcached mariadb rabbitmq mail ceph keystone swift glance cinder placement neutron nova stowage)
 
 for stage in "${STAGES[@]}"; do
     # shellcheck source=/dev/null

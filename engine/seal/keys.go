@@ -2,6 +2,7 @@ package seal
 
 import (
 	"bytes"
+	"crypto/hkdf"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
@@ -133,4 +134,18 @@ func masterID(key Secret) [8]byte {
 
 func wrapData(id KeyID, project string) []byte {
 	return append(append([]byte("stowage project key"), id[:]...), project...)
+}
+
+// Derive gives a secret for another purpose, from each of the master keys: whoever
+// knows it learns nothing of the key.
+func (m *Master) Derive(purpose string) ([][32]byte, error) {
+	var list [][32]byte
+	for _, key := range m.keys {
+		out, err := hkdf.Key(sha256.New, key[:], nil, "stowage "+purpose, 32)
+		if err != nil {
+			return nil, fmt.Errorf("derive a key: %w", err)
+		}
+		list = append(list, [32]byte(out))
+	}
+	return list, nil
 }

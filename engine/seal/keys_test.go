@@ -273,3 +273,22 @@ func FuzzUnwrap(f *testing.F) {
 		}
 	})
 }
+
+func TestADerivedKeyIsAnotherForEachPurposeAndMaster(t *testing.T) {
+	lines := append(NewMaster(), NewMaster()...)
+	m, err := ParseMaster(lines)
+	if err != nil {
+		t.Fatal(err)
+	}
+	one, err := m.Derive("one purpose")
+	if err != nil || len(one) != 2 || one[0] == one[1] || Secret(one[0]) == m.keys[0] {
+		t.Fatalf("%d keys, %v", len(one), err)
+	}
+	again, err := m.Derive("one purpose")
+	if err != nil || again[0] != one[0] || again[1] != one[1] {
+		t.Errorf("they are others the second time: %v", err)
+	}
+	if other, err := m.Derive("another"); err != nil || other[0] == one[0] {
+		t.Errorf("another purpose has the same: %v", err)
+	}
+}

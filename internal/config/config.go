@@ -11,6 +11,7 @@
 package config
 
 import (
+	"net/netip"
 	"reflect"
 	"slices"
 )
@@ -31,6 +32,9 @@ type Config struct {
 	Health     Health     `section:"healthcheck"`
 	SSL        SSL        `section:"ssl" help:"TLS of the API itself; usually a proxy in front of it does that."`
 	Vendor     Vendor     `section:"vendor_api" help:"The vendor task API, below /api."`
+	Mail       Mail       `section:"mail" help:"Where reports are mailed from: by the API when somebody asks, by managers daily."`
+
+	Webhooks Webhooks `section:"webhooks" help:"What managers tell addresses of tenants' choosing."`
 
 	Mounts Mounts `section:"mounts" help:"Backups whose files are served without a restore. Managers need guestfish, nbdkit and qemu for it, and a kernel that they may read."`
 
@@ -174,6 +178,21 @@ func (c *Config) consistent(v *values) error {
 	if url := c.Database.Connection; url != "" {
 		if _, err := ParseDatabaseURL(string(url)); err != nil {
 			return v.blame("database", "connection", "%v", err)
+		}
+	}
+	for _, n := range c.Webhooks.Networks {
+		if _, err := netip.ParsePrefix(n); err != nil {
+			return v.blame("webhooks", "allowed_networks", "must be networks such as 10.0.0.0/8, not %q", n)
+		}
+	}
+	if m := c.Mail; m.Host != "" {
+		switch {
+		case m.From == "":
+			return v.blame("mail", "from", "must be set, for smtp_host is")
+		case m.User != "" && m.Security == "none":
+			return v.blame("mail", "user", "must not be set where security is none: a password is not sent in clear")
+		case m.Password != "" && m.PasswordFile != "":
+			return v.blame("mail", "password_file", "must not be set, for password is")
 		}
 	}
 	for _, s := range []struct{ section, cert, key, certName, keyName string }{

@@ -24,3 +24,27 @@ type Vendor struct {
 
 	MaxRequestBody int64 `name:"max_request_body_size" default:"1048576" min:"1" help:"Bytes of a request's body, at most. Clients send back lists of whole objects."`
 }
+
+// Mail is [mail].
+type Mail struct {
+	Host         string        `name:"smtp_host" sample:"smtp.example.org" help:"The mail server. Empty: nothing is mailed."`
+	Port         int           `name:"smtp_port" default:"587" min:"1" max:"65535" help:"Its port: 587 with STARTTLS, 465 with TLS from the first byte."`
+	Security     string        `name:"security" default:"starttls" choices:"starttls,tls,none" help:"How the connection is secured. With none there is no login."`
+	CAFile       string        `name:"ca_file" form:"file" help:"CA certificates to trust. Empty: the system's."`
+	User         string        `name:"user" help:"Whom to log in as. Empty: there is no login."`
+	Password     Secret        `name:"password" help:"And by what."`
+	PasswordFile string        `name:"password_file" form:"file" help:"File that holds it, instead."`
+	From         string        `name:"from" sample:"Stowage <stowage@example.org>" help:"The sender of all mail."`
+	Hello        string        `name:"hello" help:"Name to greet the mail server with. Empty: the host's."`
+	Domains      []string      `name:"allowed_domains" sample:"example.org" help:"Domains that mail may go to. Empty: any; tenants choose recipients (policy rule vendor_api:mail)."`
+	Timeout      time.Duration `name:"timeout" default:"20" min:"1" max:"300" help:"Seconds for one mail, its repetitions included."`
+	ReportHour   int           `name:"daily_report_hour" default:"6" min:"0" max:"23" help:"Hour (UTC) from which daily reports of the day before are mailed."`
+}
+
+// Webhooks is [webhooks].
+type Webhooks struct {
+	Networks []string      `name:"allowed_networks" sample:"192.0.2.0/24" help:"Networks that webhooks may call although they are private, local or reserved. Empty: none; what is in them could be asked by any tenant."`
+	Timeout  time.Duration `name:"timeout" default:"10" min:"1" max:"60" help:"Seconds that a webhook may take to answer."`
+	Retry    time.Duration `name:"retry_time" default:"86400" min:"60" help:"Seconds for which a delivery is tried again."`
+	Log      time.Duration `name:"log_time" default:"604800" min:"3600" help:"Seconds for which deliveries are remembered."`
+}

@@ -8,6 +8,7 @@ import (
 	"context"
 	crand "crypto/rand"
 	"crypto/sha256"
+	"crypto/tls"
 	"database/sql"
 	"encoding/json"
 	"fmt"
@@ -16,6 +17,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -41,6 +43,7 @@ import (
 	"github.com/stowage/stowage/manager"
 	"github.com/stowage/stowage/rpc"
 	"github.com/stowage/stowage/service"
+	"github.com/stowage/stowage/webhook"
 )
 
 // Backend is the key of the backend of file volumes.
@@ -48,6 +51,9 @@ const Backend = "file:test"
 
 // Origin is one whose scripts may read answers of the vendor task API.
 const Origin = "https://ui.test"
+
+// Here lets webhooks call this machine, by one of its addresses.
+var Here = webhook.Guard{Allowed: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}}
 
 // Harness is a whole Stowage. Managers are started by the test.
 type Harness struct {
@@ -64,6 +70,8 @@ type Harness struct {
 	Keystone   *Keystone
 	Nova       *Nova
 	Servers    *Servers
+	Post       *Post
+	Trust      *tls.Config // what webhooks are trusted by, if it is set before managers are made
 	API        *api.Server
 	Verbs      *service.Service
 	Log        *bytes.Buffer // what everybody logged, under LogMu
@@ -107,7 +115,7 @@ func (h *Harness) Write(p []byte) (int, error) {
 // New puts one together; it ends with the test. The log is shown if it fails.
 func New(t testing.TB) *Harness {
 	t.Helper()
-	h := &Harness{T: t, Dir: t.TempDir(), Stores: &drivertest.Faults{}, Disks: &drivertest.Faults{}, Clock: &Clock{}, Log: &bytes.Buffer{}, Keystone: &Keystone{}}
+	h := &Harness{T: t, Dir: t.TempDir(), Stores: &drivertest.Faults{}, Disks: &drivertest.Faults{}, Clock: &Clock{}, Log: &bytes.Buffer{}, Keystone: &Keystone{}, Post: &Post{}}
 	h.log = slog.New(slog.NewTextHandler(h, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	t.Cleanup(func() {
 		if t.Failed() {
@@ -159,7 +167,7 @@ func (h *Harness) api() *api.Server {
 		Health: map[string]func(context.Context) error{"database": h.DB.Ping},
 	}
 	h.Verbs = service.New(service.Options{
-		DB: h.DB, Transport: h.Transport, Volumes: h.Cinder, Containers: h.Containers, Servers: h.Servers, Now: h.Clock.Now, NewID: uuid.NewString,
+		DB: h.DB, Transport: h.Transport, Volumes: h.Cinder, Containers: h.Containers, Servers: h.Servers, Capacities: h.Containers, Mail: h.Post, Guard: Here, Now: h.Clock.Now, NewID: uuid.NewString,
 		Log: h.log, Poll: time.Millisecond, CreateTimeout: 2 * time.Second, RingTimeout: time.Second, Files: &h.Files, MaxMounts: 2,
 	})
 	sessions, err := service.NewSessions(service.SessionOptions{
@@ -175,6 +183,14 @@ func (h *Harness) api() *api.Server {
 	return api.New(options)
 }
 
+func (h *Harness) box() *webhook.Box {
+	seeds, err := h.Master.Derive("webhook secrets")
+	h.ok(err)
+	b, err := webhook.NewBox(seeds...)
+	h.ok(err)
+	return b
+}
+
 // Manager makes a manager of the host, and tells the database that it is alive.
 func (h *Harness) Manager(host string) *manager.Manager {
 	m := manager.New(manager.Options{
@@ -187,7 +203,9 @@ func (h *Harness) Manager(host string) *manager.Manager {
 		}}},
 		Host: host, Instance: uuid.NewString(), Version: "test", NewID: uuid.NewString, Now: h.Clock.Now, Log: h.log.With("host", host),
 		SweepInterval: 200 * time.Millisecond, ReportInterval: 1000 * time.Millisecond, RetryDelay: time.Millisecond,
-		RingAgain: 100 * time.Millisecond, GraceTime: 5 * time.Second, OpenImage: h.Files.open, MaxMounts: 2,
+		Box: h.box(), Caller: webhook.NewCaller(webhook.Options{Guard: Here, Timeout: 2 * time.Second, TLS: h.Trust, Now: h.Clock.Now, Version: "test"}),
+		Jitter:    func() float64 { return 0.5 },
+		RingAgain: 100 * time.Millisecond, GraceTime: 5 * time.Second, OpenImage: h.Files.open, MaxMounts: 2, DailyReportHour: 6 * time.Hour,
 	})
 	h.Files.serve(host, m)
 	return m

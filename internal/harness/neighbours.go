@@ -3,12 +3,14 @@ package harness
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 
 	"github.com/stowage/stowage"
 	"github.com/stowage/stowage/cloud"
 	"github.com/stowage/stowage/drivers"
 	"github.com/stowage/stowage/drivers/dir"
+	"github.com/stowage/stowage/mail"
 )
 
 // Hooks are run around calls to a neighbour, by the name of the method.
@@ -129,6 +131,45 @@ func (c *Cinder) SetMetadata(ctx context.Context, id string, meta, image map[str
 type Containers struct {
 	cloud.Containers
 	Hooks
+	Space cloud.Capacity // what each is told to hold
+}
+
+// Capacity has a hook, which is told whose token is used.
+func (c *Containers) Capacity(_ context.Context, u cloud.User, container string) (out cloud.Capacity, err error) {
+	err = c.call("Capacity", u.ProjectID+":"+container+" as "+u.UserID, func() error { out = c.Space; return nil })
+	return out, err
+}
+
+// Post is a mail server that keeps what it gets, with a fault if it is set.
+type Post struct {
+	mu    sync.Mutex
+	fault error
+	mails []mail.Message
+}
+
+// Send keeps a message.
+func (p *Post) Send(_ context.Context, m mail.Message) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.fault != nil {
+		return p.fault
+	}
+	p.mails = append(p.mails, m)
+	return nil
+}
+
+// Fail makes it fail from now on; nil: not any more.
+func (p *Post) Fail(err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.fault = err
+}
+
+// Got is what it got.
+func (p *Post) Got() []mail.Message {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.mails)
 }
 
 // Prepare has a hook.
