@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/stowage/stowage"
@@ -95,14 +96,14 @@ func (d *DB) End(ctx context.Context, j stowage.Job, end JobEnd) error {
 // noteMoved writes on a job that made or restored a backup where that is, and, if it
 // was done, how much it moved: what reports tell when the backup is long gone.
 func noteMoved(ctx context.Context, tx *sql.Tx, j stowage.Job, state stowage.JobState) error {
-	if j.Kind != stowage.JobBackup && j.Kind != stowage.JobRestore {
+	if !slices.Contains(moving, j.Kind) {
 		return nil
 	}
 	done := state == stowage.JobFinished
 	_, err := tx.ExecContext(ctx, `UPDATE jobs SET container = COALESCE((SELECT b.container FROM backups b WHERE b.id = jobs.backup_id), ''),
 		volume_bytes = COALESCE((SELECT b.volume_bytes FROM backups b WHERE b.id = jobs.backup_id AND 1 = ?), 0),
 		stored_bytes = COALESCE((SELECT b.stored_bytes FROM backups b WHERE b.id = jobs.backup_id AND 1 = ?), 0)
-		WHERE id = ?`, done, done && j.Kind == stowage.JobBackup, j.ID)
+		WHERE id = ?`, done, done && j.Kind != stowage.JobRestore, j.ID)
 	if err != nil {
 		return fmt.Errorf("note what job %s moved: %w", j.ID, err)
 	}

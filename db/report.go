@@ -20,14 +20,26 @@ import (
 // Span is a time from one moment to another, both in it. Zero: no bound.
 type Span struct{ From, To time.Time }
 
+// backing are the kinds of jobs that back up: of a server the one that stores, and the
+// one that takes the snapshots where that is all there was.
+var backing = []stowage.JobKind{stowage.JobBackup, stowage.JobStore, stowage.JobExport}
+
 // moving are the kinds of jobs that reports are about.
-var moving = []stowage.JobKind{stowage.JobBackup, stowage.JobRestore}
+var moving = append(slices.Clone(backing), stowage.JobRestore)
+
+// asBackup is the kind of a job as reports tell it: a backup, or a restore.
+const asBackup = `CASE WHEN j.kind = '` + string(stowage.JobRestore) + `' THEN j.kind ELSE '` + string(stowage.JobBackup) + `' END`
 
 // reported wants jobs of the scope and the span. Its columns are those of a jobs
-// table called j.
+// table called j. A server counts once, not each of its volumes: their jobs are parts,
+// which have a volume and a parent.
 func reported(scope Scope, span Span, kinds []stowage.JobKind) where {
 	w := where{}
 	oneOf(&w, "j.kind", kinds)
+	w.and("(j.parent_id = '' OR j.volume_id = '')")
+	if slices.Contains(kinds, stowage.JobExport) {
+		w.and("(j.kind <> ? OR j.state <> ?)", stowage.JobExport, stowage.JobFinished)
+	}
 	if scope.ProjectID != "" {
 		w.and("j.project_id = ?", scope.ProjectID)
 	}
@@ -56,7 +68,7 @@ func (d *DB) CountMoved(ctx context.Context, scope Scope, span Span, policy stri
 	}
 	return query(ctx, d, "count backups and restores", func(row rower) (c StateCount, err error) {
 		return c, row.Scan(&c.Kind, &c.State, &c.N, &c.Bytes)
-	}, `SELECT j.kind, j.state, COUNT(*), SUM(j.volume_bytes) FROM jobs j WHERE `+w.String()+` GROUP BY j.kind, j.state`, w.args...)
+	}, `SELECT `+asBackup+` AS what, j.state, COUNT(*), SUM(j.volume_bytes) FROM jobs j WHERE `+w.String()+` GROUP BY what, j.state`, w.args...)
 }
 
 // DayBytes is how much was moved on a day.
@@ -75,7 +87,7 @@ func (d *DB) MovedByDay(ctx context.Context, scope Scope, span Span) ([]DayBytes
 		err = row.Scan(&b.Kind, &day, &b.Bytes)
 		b.Day = fromMicros(day)
 		return b, err
-	}, `SELECT j.kind, j.finished_at - j.finished_at % 86400000000 AS day, SUM(j.volume_bytes) FROM jobs j WHERE `+w.String()+` GROUP BY j.kind, day`, w.args...)
+	}, `SELECT `+asBackup+` AS what, j.finished_at - j.finished_at % 86400000000 AS day, SUM(j.volume_bytes) FROM jobs j WHERE `+w.String()+` GROUP BY what, day`, w.args...)
 }
 
 // MovedRow is a backup or a restore as a report lists it. Backup is empty if the
@@ -93,7 +105,11 @@ type MovedRow struct {
 
 // MovedRows lists the backups or the restores of a span, the latest first.
 func (d *DB) MovedRows(ctx context.Context, scope Scope, span Span, policy string, kind stowage.JobKind, limit int) ([]MovedRow, error) {
-	w := reported(scope, span, []stowage.JobKind{kind})
+	kinds := []stowage.JobKind{kind}
+	if kind == stowage.JobBackup {
+		kinds = backing
+	}
+	w := reported(scope, span, kinds)
 	if policy != "" {
 		w.and("j.policy_id = ?", policy)
 	}
@@ -131,7 +147,7 @@ type Charge struct {
 // the bytes of their volumes. Each of by is set that sums are to be told apart by.
 func (d *DB) ChargeStored(ctx context.Context, scope Scope, span Span, f ChargeFilter, by ChargeKey) ([]Charge, error) {
 	w := where{}
-	w.and("j.status IN (?, ?)", stowage.BackupAvailable, stowage.BackupRestoring)
+	w.and("j.status IN (?, ?) AND j.set_id = 0", stowage.BackupAvailable, stowage.BackupRestoring)
 	if scope.ProjectID != "" {
 		w.and("j.project_id = ?", scope.ProjectID)
 	}
@@ -147,7 +163,7 @@ func (d *DB) ChargeStored(ctx context.Context, scope Scope, span Span, f ChargeF
 // ChargeMoved adds up what the backups of a span stored, whether there still are
 // such or not.
 func (d *DB) ChargeMoved(ctx context.Context, scope Scope, span Span, f ChargeFilter, by ChargeKey) ([]Charge, error) {
-	w := reported(scope, span, []stowage.JobKind{stowage.JobBackup})
+	w := reported(scope, span, backing)
 	w.and("j.state = ?", stowage.JobFinished)
 	return d.charge(ctx, "jobs", "entity_id", "stored_bytes", w, f, by)
 }

@@ -411,3 +411,31 @@ func TestAScheduleKeepsTheLastBackupsOfAServer(t *testing.T) {
 		}
 	}
 }
+
+// Reports and bills tell of a server once, and not of each of its volumes.
+func TestAServerIsReportedOnce(t *testing.T) {
+	h, id, boot, data := farm(t)
+	_, _, backup := exported(h, id, "FULL")
+	task := send(h, http.MethodPost, "/tasks/restore-and-import", fmt.Sprintf(`{"backup":%q,"restoredPeName":"twin"}`, guidOf(backup)), demo).JSON(t)
+	awaitTask(h, guidOf(task), "FINISHED")
+	report := send(h, http.MethodGet, "/dashboard/report", "", demo).JSON(t)
+	for _, part := range []string{"backups", "restores"} {
+		if at(report, part+".successful") != 1.0 || at(report, part+".total") != 1.0 || len(at(report, part+".elements").([]any)) != 1 {
+			t.Errorf("%s: %v", part, at(report, part))
+		}
+	}
+	if row := at(report, "backups.elements").([]any)[0]; at(row, "protectedEntityGuid") != id || at(row, "type") != "Full" || at(row, "size") != float64(len(boot)+len(data)) {
+		t.Errorf("the row is %v", row)
+	}
+	for _, kind := range []string{"backup-size", "transfer-size"} {
+		bars := rows(t, withTotal(send(h, http.MethodPost, "/chargeback-reporting/"+kind+"/vm", `{"groupBy":"virtual-machine"}`, demo)))
+		if len(bars) != 1 || bars[0]["name"] != "web" || kind == "backup-size" && bars[0]["size"] != float64(len(boot)+len(data)) {
+			t.Errorf("%s: %v", kind, bars)
+		}
+	}
+	h.Disks.On(drivertest.OpCreateSnapshot, "").Before(errBroken)
+	ended(h, guidOf(one(t, exportOf(h, id, "FULL"))))
+	if report = send(h, http.MethodGet, "/dashboard/report", "", demo).JSON(t); at(report, "backups.failed") != 1.0 || at(report, "backups.total") != 2.0 {
+		t.Errorf("after a failure: %v", report["backups"])
+	}
+}
