@@ -112,7 +112,7 @@ func TestMountsAreListedAsAsked(t *testing.T) {
 		if err := d.AddMount(t.Context(), m, &j, 9); err != nil {
 			t.Fatal(err)
 		}
-		m = serve(t, d, m, "h1/a")
+		serve(t, d, m, "h1/a")
 		yes, no := true, false
 		for _, c := range []struct {
 			f    MountFilter

@@ -11,10 +11,6 @@ import (
 	"github.com/stowage/stowage/drivers"
 )
 
-// farApart is how long the first and the last snapshot of a server may be apart
-// before it is worth a warning.
-const farApart = 5 * time.Second
-
 // piece is one volume of a server that is exported.
 type piece struct {
 	job  stowage.Job // that will store it

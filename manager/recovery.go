@@ -134,7 +134,7 @@ func (t *task) follows(ctx context.Context, j stowage.Job, wish error) error {
 			return err
 		}
 	}
-	return &again{cause: stowage.Errorf(stowage.Unavailable, "A server is being restored."), after: t.RetryDelay, free: true}
+	return t.waitFor("A server is being restored.")
 }
 
 // checkUp looks whether a server that was built is up, by the check of its rule.
@@ -167,7 +167,7 @@ func (t *task) checkUp(ctx context.Context, st *stowage.RecoveryStep) error {
 	case t.Now().Sub(st.ActiveAt) > limit:
 		return stowage.Errorf(stowage.Conflict, "Server %s was not up %s after it was built.", st.Name, limit)
 	}
-	return &again{cause: stowage.Errorf(stowage.Unavailable, "Server %s is not up yet.", st.Name), after: t.RetryDelay, free: true}
+	return t.waitFor("Server %s is not up yet.", st.Name)
 }
 
 // testNetworks makes, for each network that a server of a test was in, one that leads

@@ -26,10 +26,17 @@ type again struct {
 	cause error
 	after time.Duration // 0: the usual delay
 	free  bool          // no failure, just not yet
+	waits bool          // for others, which is as it should be
 }
 
 func (a *again) Error() string { return a.cause.Error() }
 func (a *again) Unwrap() error { return a.cause }
+
+// waitFor gives a job back that has nothing to do until others have done something:
+// whoever has done it wakes it, if it is one of ours.
+func (t *task) waitFor(format string, args ...any) error {
+	return &again{cause: stowage.Errorf(stowage.Unavailable, format, args...), after: t.RetryDelay / 5, free: true, waits: true}
+}
 
 // cancelled marks the end of work that somebody does not want any more.
 type cancelled struct{ reason string }
@@ -217,7 +224,11 @@ func (t *task) settle(ctx context.Context, err error) {
 		if delay == 0 {
 			delay = min(t.RetryDelay<<min(t.job.Failures, 10), 5*time.Minute)
 		}
-		t.log.WarnContext(ctx, "attempt failed, will be tried again", "error", err, "delay", delay)
+		if retry.waits {
+			t.log.DebugContext(ctx, "job waits", "for", err, "delay", delay)
+		} else {
+			t.log.WarnContext(ctx, "attempt failed, will be tried again", "error", err, "delay", delay)
+		}
 		failures := 1
 		if retry.free {
 			failures = 0

@@ -73,8 +73,7 @@ func (t *task) await(ctx context.Context, jobs []stowage.Job, done string) error
 	if open == 0 {
 		return nil
 	}
-	state := stowage.Errorf(stowage.Unavailable, "%d of %d volumes are not %s yet.", open, len(jobs), done)
-	return &again{cause: state, after: t.RetryDelay, free: true}
+	return t.waitFor("%d of %d volumes are not %s yet.", open, len(jobs), done)
 }
 
 // partsFailed gives the error that ends a job whose parts did not all finish.

@@ -51,9 +51,11 @@ func (t *task) doDeleteWhole(ctx context.Context) error {
 			why = err
 		}
 	}
+	if len(left) > 0 && t.Now().Sub(t.job.CreatedAt) <= t.QueueTimeout {
+		return t.waitFor("%d of its volumes' backups are not deleted yet.", len(left))
+	}
 	if len(left) > 0 {
-		state := stowage.Wrap(stowage.Unavailable, why, "%d of its volumes' backups are not deleted yet.", len(left))
-		return t.later(state)
+		return stowage.Wrap(stowage.Conflict, why, "%d of its volumes' backups could not be deleted.", len(left))
 	}
 	move := db.BackupMove{ID: t.backup.ID, From: stowage.BackupDeleting, Remove: true, Now: t.Now()}
 	if !t.end(ctx, db.JobEnd{State: stowage.JobFinished, Move: &move, Now: t.Now()}, nil) {
@@ -237,8 +239,10 @@ func (t *task) build(ctx context.Context) error {
 		return err
 	case state.Status == cloud.ServerError:
 		return stowage.Errorf(stowage.Conflict, "The server could not be built: %s", state.Fault)
+	case state.Status == cloud.ServerBuild && t.Now().Sub(t.job.CreatedAt) <= t.QueueTimeout:
+		return t.waitFor("The server is being built.")
 	case state.Status == cloud.ServerBuild:
-		return stowage.Errorf(stowage.Unavailable, "The server is being built.")
+		return stowage.Errorf(stowage.Conflict, "The server was not built in time.")
 	}
 	return nil
 }

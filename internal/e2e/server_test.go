@@ -155,6 +155,7 @@ func TestAServerIsExportedWhileItRunsAndBuiltAgain(t *testing.T) {
 	if left := s.list(s.demo, ""); len(left) != 0 {
 		t.Errorf("/v1.1 lists %v", left)
 	}
+	s.scrap(now.ID)
 	s.settled()
 }
 
@@ -164,17 +165,16 @@ func TestARecoveryPlanBringsThreeServersUpInOrder(t *testing.T) {
 	t.Parallel()
 	s := deploy(t, plan{})
 	s.manager("m1")
-	var ids []string
-	var want []string
+	var ids, want, sources []string
 	for i := range 3 {
 		v, sum := s.source(8)
+		sources = append(sources, v)
 		ids = append(ids, s.boot(s.demo, fmt.Sprintf("p%d-%s", i, s.id), v).ID)
 		want = append(want, sum)
 	}
 	demo, _ := s.staff()
 	demo.export("FULL", s.demo.projectID+":"+s.container, ids...)
 	before := s.networks(s.admin)
-	volumes := len(s.demo.list())
 
 	rule := func(name string, machines ...string) fields {
 		return fields{"name": name, "vms": machines, "namePrefix": "dr-", "check": fields{"type": "CONSOLE", "text": "FAKE CONSOLE", "timeout": 60000}}
@@ -211,7 +211,7 @@ func TestARecoveryPlanBringsThreeServersUpInOrder(t *testing.T) {
 	if after := s.networks(s.admin); !slices.Equal(after, before) {
 		t.Errorf("networks %v, before %v", after, before)
 	}
-	until(t, "the test's volumes are gone", func() bool { return len(s.demo.list()) == volumes })
+	until(t, "the test's volumes are gone", func() bool { return len(s.demo.made(sources)) == 0 })
 	for i := range 3 {
 		if left := s.named(s.demo, fmt.Sprintf("dr-p%d-%s", i, s.id)); len(left) != 0 {
 			t.Errorf("the test left server %v", left)
