@@ -64,7 +64,7 @@ type Harness struct {
 	Keystone   *Keystone
 	Nova       *Nova
 	Servers    *Servers
-	API        *api.Server
+	API        http.Handler // its answers are held against the protocols' documents
 	Verbs      *service.Service
 	Log        *bytes.Buffer // what everybody logged, under LogMu
 	LogMu      sync.Mutex
@@ -138,7 +138,7 @@ func New(t testing.TB) *Harness {
 	transport := rpc.NewInProcess()
 	h.Transport = transport
 	t.Cleanup(func() { h.ok(transport.Close()) })
-	h.API = h.api()
+	h.API = held{h, h.api()}
 	return h
 }
 
