@@ -252,7 +252,10 @@ func special(_ *openapi.Schemas, t reflect.Type) *openapi.Schema {
 // note says what fields mean, and what requests may have in them.
 func note(component, field string, s *openapi.Schema) {
 	s.Description = fields[field]
-	if component != "CreateBody.backup" {
+	switch {
+	case component == "RestoreBody.restore" && field == "volume_id":
+		s.AnyOf[0].Nullable = true // as if it were not there
+	case component != "CreateBody.backup":
 		return
 	}
 	switch field {

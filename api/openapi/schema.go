@@ -90,7 +90,7 @@ type Schemas struct {
 	Must map[string][]string
 	// Nulls: a pointer without omitempty may be null. Otherwise it never is.
 	Nulls bool
-	// Loose: nothing must be there.
+	// Loose: nothing must be there, and an object that is null is none.
 	Loose bool
 	// Closed: what is not described is refused.
 	Closed bool
@@ -166,6 +166,7 @@ func (s *Schemas) object(t reflect.Type, component string) *Schema {
 	if s.Closed {
 		o.Additional = false
 	}
+	o.Nullable = s.Loose && !s.Closed
 	o.Required = s.Must[component]
 	s.fields(o, t, component)
 	return o

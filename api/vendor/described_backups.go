@@ -27,7 +27,7 @@ func historyTold(is string, gives any) told {
 }
 
 func filesTold(more string) told {
-	return told{is: "Lists the volumes in a backup", more: more, asks: []ask{fileAsk, {names: "with-modified-configs", text: "Without effect."}}, gives: []backupFile{}, also: []int{400, 404}}
+	return told{is: "Lists the volumes in a backup", more: more, asks: []ask{fileAsk, {names: "with-modified-configs", text: noEffect}}, gives: []backupFile{}, also: []int{400, 404}}
 }
 
 var backupsTold = group{"backups", "Backups of volumes and of servers, the newest first; where they are, and how long they stay.", map[string]told{

@@ -12,6 +12,9 @@ var machineAsks = []ask{
 
 var managerAsk = ask{names: "hypervisor-manager", text: "`openstack`, the one there is; any other finds nothing."}
 
+// noEffect is said of what clients send and nothing here needs.
+const noEffect = "Without effect."
+
 const machineText = "its name, ids, zone, flavor, volume type or tags, or, of the integration account, its host"
 
 var diskAsk = ask{names: "virtual-machine protected-entity", text: "The machine.", need: true}
@@ -28,6 +31,6 @@ var machinesTold = group{"virtual machines", "Protected entities: servers, and v
 	"POST /virtual-machines/incremental-not-possible": {is: "Tells of what no increment can be made"},
 	"GET /virtual-machine-disks":                      {is: "Lists the volumes of a server", asks: []ask{diskAsk}, gives: []disk{}, also: []int{400, 404}},
 	"PUT /virtual-machine-disks/{guid}/settings":      {is: "Leaves a volume out of backups of its server, or not", more: "Takes the whole object back. What changes is `excludedFromBackup`.", sends: diskBody{}, example: `{"excludedFromBackup":true}`, gives: disk{}},
-	"GET /snapshots":                                  {is: "Lists snapshots"},
+	"GET /snapshots":                                  {is: "Lists snapshots", asks: []ask{{names: "protected-entity", text: noEffect}, {names: "stand-alone", text: noEffect}}},
 	"GET /credential":                                 {is: "Lists credentials"},
 }}

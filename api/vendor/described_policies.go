@@ -21,7 +21,7 @@ const (
 )
 
 var policiesTold = group{"policies", "What is backed up, where to, and how long it stays.", map[string]told{
-	"GET /policies/vm-backup":           {is: "Lists policies", asks: policyAsks, paged: true, byName: true, finds: "its name, or its guid", orders: policyColumns, gives: []policyRow{}},
+	"GET /policies/vm-backup":           {is: "Lists policies", asks: append([]ask{{names: "extended", text: noEffect}}, policyAsks...), paged: true, byName: true, finds: "its name, or its guid", orders: policyColumns, gives: []policyRow{}},
 	"POST /policies/vm-backup":          {is: "Makes a policy", sends: policyBody{}, example: policyExample, gives: policyDetails{}},
 	"GET /policies/vm-backup/{guid}":    {is: "Shows a policy with all that is in it", gives: policyDetails{}},
 	"PUT /policies/vm-backup/{guid}":    {is: "Changes a policy", more: "`rules` and `vms` are replaced where they are given, and stay where they are not.", sends: policyBody{}, example: policyExample, gives: policyDetails{}},
@@ -33,7 +33,7 @@ var policiesTold = group{"policies", "What is backed up, where to, and how long 
 	"POST /policies/vm-backup/{guid}/auto-assignment-preview": {is: "Tells what automatic assignment would do with a policy if it were so", sends: policyBody{}, example: `{"autoAssignSettings":{"mode":"ASSIGN_ONLY","includeTags":["gold"]}}`, gives: []assignment{}},
 	"GET /rules/vm-backup":                                    {is: "Lists rules", asks: ruleAsks, paged: true, byName: true, finds: "its name, or its guid", gives: []ref{}},
 	"POST /rules/vm-backup":                                   {is: "Adds a rule to a policy", sends: ruleBody{}, example: ruleExample, gives: ruleView{}},
-	"GET /rules/vm-backup/{guid}":                             {is: "Shows a rule", gives: ruleView{}},
+	"GET /rules/vm-backup/{guid}":                             {is: "Shows a rule", asks: []ask{{names: "only-active-destinations", text: noEffect}}, gives: ruleView{}},
 	"PUT /rules/vm-backup/{guid}":                             {is: "Changes a rule", sends: ruleBody{}, example: ruleExample, gives: ruleView{}},
 	"DELETE /rules/vm-backup/{guid}":                          {is: "Deletes a rule"},
 	"GET /policies/vm-snapshot":                               {is: "Lists policies of snapshots"},

@@ -39,8 +39,10 @@ func (a held) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	a.Handler.ServeHTTP(got, r)
 	maps.Copy(w.Header(), got.Header())
 	w.WriteHeader(got.Code)
-	_, err := w.Write(got.Body.Bytes())
-	a.h.ok(err)
+	if got.Body.Len() > 0 {
+		_, err := w.Write(got.Body.Bytes())
+		a.h.ok(err)
+	}
 	c, err := Contract()
 	a.h.ok(err)
 	if err := c.Check(contract.Exchange{
