@@ -37,7 +37,7 @@ func RequestIDs() openapi.Header {
 // Common describes what the server answers besides its protocols, for the document
 // of one of them: discovery and health.
 func Common(d *openapi.Document, s *openapi.Schemas, tag string) {
-	ids := map[string]openapi.Header{RequestIDHeader: {Ref: "#/components/headers/RequestID"}}
+	ids := map[string]openapi.Header{RequestIDHeader: {Ref: openapi.EveryAnswer}}
 	get := func(id, summary, text string, answers map[string]openapi.Response) openapi.Item {
 		return openapi.Item{"get": {Tags: []string{tag}, ID: id, Summary: summary, Description: text, Responses: answers, Security: &[]openapi.Requirement{}}}
 	}

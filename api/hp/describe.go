@@ -185,7 +185,7 @@ func (t told) operation(path string, answers, bodies *openapi.Schemas) *openapi.
 }
 
 func ids() map[string]openapi.Header {
-	return map[string]openapi.Header{api.RequestIDHeader: {Ref: "#/components/headers/RequestID"}}
+	return map[string]openapi.Header{api.RequestIDHeader: {Ref: openapi.EveryAnswer}}
 }
 
 // faultResponses are the faults, each with its name on the wire.

@@ -60,6 +60,7 @@ type pageView struct {
 	Title, Version, Base, JSON string
 	Description                string
 	Security                   []schemeView
+	Everywhere                 string // what the header of every answer says
 	Groups                     []groupView
 	Schemas                    []schemaView
 	Others                     []otherView // of the overview
@@ -87,6 +88,10 @@ type operationView struct {
 	Answers              []answerView
 	Curl                 string
 }
+
+// EveryAnswer is the reference to the header that all answers have: the page tells
+// of it once.
+const EveryAnswer = "#/components/headers/RequestID"
 
 type answerView struct {
 	Status, Description string
@@ -120,6 +125,7 @@ func (d *Document) page(name, base string) []byte {
 	for _, id := range slices.Sorted(maps.Keys(d.Components.Security)) {
 		v.Security = append(v.Security, schemeView{id, d.Components.Security[id]})
 	}
+	v.Everywhere = d.Components.Headers[strings.TrimPrefix(EveryAnswer, "#/components/headers/")].Description
 	for _, tag := range d.Tags {
 		g := groupView{Tag: tag}
 		for path, item := range d.Paths {
@@ -186,6 +192,9 @@ func (d *Document) answer(status string, r Response) answerView {
 	a := answerView{Status: status, Description: r.Description}
 	for _, name := range slices.Sorted(maps.Keys(r.Headers)) {
 		h := r.Headers[name]
+		if h.Ref == EveryAnswer {
+			continue
+		}
 		if shared, is := strings.CutPrefix(h.Ref, "#/components/headers/"); is {
 			h = d.Components.Headers[shared]
 		}
@@ -272,6 +281,9 @@ func shapeOf(s *Schema) *shape {
 
 // deeper are the fields of an object without a name that is not an enumeration.
 func deeper(s *Schema) []fieldView {
+	if len(s.AnyOf) > 0 { // several, or one
+		s = s.AnyOf[0]
+	}
 	if s.Type == "array" {
 		s = s.Items
 	}
@@ -305,10 +317,15 @@ func bare(s *Schema) template.HTML {
 	}
 	join := func(list []*Schema, with string) template.HTML {
 		var parts []string
+		null := false
 		for _, one := range list {
-			if p := string(typeOf(one)); !slices.Contains(parts, p) {
+			null = null || one.Nullable
+			if p := string(bare(one)); !slices.Contains(parts, p) {
 				parts = append(parts, p)
 			}
+		}
+		if null {
+			parts = append(parts, "null")
 		}
 		return template.HTML(strings.Join(parts, with))
 	}

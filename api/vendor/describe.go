@@ -249,7 +249,7 @@ func sharedParameters() map[string]openapi.Parameter {
 }
 
 func headers() map[string]openapi.Header {
-	return map[string]openapi.Header{api.RequestIDHeader: {Ref: "#/components/headers/RequestID"}}
+	return map[string]openapi.Header{api.RequestIDHeader: {Ref: openapi.EveryAnswer}}
 }
 
 // faultResponses are all errors; they have one form.

@@ -52,3 +52,6 @@ func (a held) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		a.h.T.Errorf("%s %s: not as the document says: %v", r.Method, r.URL, err)
 	}
 }
+
+// Unheld is the API as it is, for what is measured.
+func (h *Harness) Unheld() http.Handler { return h.API.(held).Handler }
