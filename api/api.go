@@ -1,5 +1,6 @@
 // Package api is one HTTP server and what every protocol on it shares: request
-// ids, the access log, limits, authentication, health and discovery.
+// ids, the access log, limits, authentication, health, discovery, and documents
+// that describe the protocols (api/openapi).
 //
 // A protocol is a room below this one (api/hp, ...). It gets a Gate from here
 // for who is calling and whether he may, translates requests into the verbs of
@@ -7,7 +8,7 @@
 //
 // A request passes, from the outside in:
 //
-//	recover -> request id -> access log -> body limit -> health, discovery
+//	recover -> request id -> access log -> body limit -> health, discovery, OpenAPI documents
 //	                                                  -> protocol: auth -> policy -> verb
 package api
 
@@ -70,7 +71,8 @@ type Options struct {
 // Server serves the protocols.
 type Server struct {
 	Options
-	handler http.Handler
+	handler   http.Handler
+	described func(name string) bool // whether there is a document of that name
 }
 
 // New makes a server.
@@ -90,6 +92,9 @@ func New(o Options) *Server {
 	})
 	r.HandleFunc("/healthcheck", s.health).Methods(http.MethodGet, http.MethodHead)
 	r.HandleFunc("/", s.versions).Methods(http.MethodGet, http.MethodHead)
+	site := s.site()
+	site.Mount(r)
+	s.described = site.Has
 	for _, p := range o.Protocols {
 		if v := p.Version(); v != nil {
 			r.HandleFunc("/"+v.ID+"/", s.version(*v)).Methods(http.MethodGet, http.MethodHead)

@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"net/http"
 	"strings"
+
+	"github.com/stowage/stowage/api/openapi"
 )
 
 // Version is one version of an API, as GET / lists it.
@@ -16,6 +18,7 @@ type Version struct {
 type link struct {
 	Rel  string `json:"rel"`
 	Href string `json:"href"`
+	Type string `json:"type,omitempty"` // of what is there
 }
 
 type versionView struct {
@@ -29,7 +32,13 @@ type versionView struct {
 }
 
 func (s *Server) view(r *http.Request, v Version) versionView {
-	return versionView{ID: v.ID, Status: v.Status, Updated: v.Updated, Links: []link{{"self", BaseURL(&s.Options, r) + "/" + v.ID + "/"}}}
+	base := BaseURL(&s.Options, r)
+	links := []link{{Rel: "self", Href: base + "/" + v.ID + "/"}}
+	if s.described(v.ID) {
+		links = append(links, link{Rel: "describedby", Href: base + openapi.Root + v.ID, Type: "text/html"},
+			link{Rel: "describedby", Href: base + openapi.Root + v.ID + ".json", Type: openapi.JSON})
+	}
+	return versionView{ID: v.ID, Status: v.Status, Updated: v.Updated, Links: links}
 }
 
 func (s *Server) versions(w http.ResponseWriter, r *http.Request) {

@@ -73,17 +73,19 @@ func (a *API) details(r request, v service.View) full {
 	return f
 }
 
-// created is what the answer to a create shows.
-func created(b stowage.Backup) any {
-	return struct {
-		ID          string               `json:"id"`
-		Name        *string              `json:"display_name"`
-		Description *string              `json:"display_description"`
-		VolumeID    string               `json:"volume_id"`
-		Container   string               `json:"container"`
-		Status      stowage.BackupStatus `json:"status"`
-		CreatedAt   string               `json:"created_at"`
-	}{idString(b.ID), orNull(b.Name), orNull(b.Description), b.Volume.ID, b.Container, b.Status, stamp(b.CreatedAt)}
+// begun is what the answer to a create shows.
+type begun struct {
+	ID          string               `json:"id"`
+	Name        *string              `json:"display_name"`
+	Description *string              `json:"display_description"`
+	VolumeID    string               `json:"volume_id"`
+	Container   string               `json:"container"`
+	Status      stowage.BackupStatus `json:"status"`
+	CreatedAt   string               `json:"created_at"`
+}
+
+func created(b stowage.Backup) begun {
+	return begun{idString(b.ID), orNull(b.Name), orNull(b.Description), b.Volume.ID, b.Container, b.Status, stamp(b.CreatedAt)}
 }
 
 func orNull(s string) *string {

@@ -123,11 +123,18 @@ func (a *API) backup(w http.ResponseWriter, r request) error {
 	return nil
 }
 
-// describe and acknowledge read a value and write it on a backup.
-func (a *API) describe(w http.ResponseWriter, r request) error {
-	var body struct {
+type (
+	textBody struct {
 		Value text `json:"value"`
 	}
+	truthBody struct {
+		Value truth `json:"value"`
+	}
+)
+
+// describe and acknowledge read a value and write it on a backup.
+func (a *API) describe(w http.ResponseWriter, r request) error {
+	var body textBody
 	if err := r.read(&body); err != nil {
 		return err
 	}
@@ -141,9 +148,7 @@ func (a *API) describe(w http.ResponseWriter, r request) error {
 }
 
 func (a *API) acknowledge(w http.ResponseWriter, r request) error {
-	var body struct {
-		Value truth `json:"value"`
-	}
+	var body truthBody
 	if err := r.read(&body); err != nil {
 		return err
 	}

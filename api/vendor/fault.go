@@ -20,6 +20,16 @@ var statuses = map[stowage.Code]int{
 	stowage.Unavailable:  http.StatusServiceUnavailable,
 }
 
+// fault is what every error looks like.
+type fault struct {
+	Message string     `json:"message"`
+	Error   faultError `json:"error"`
+}
+
+type faultError struct {
+	Message string `json:"message"`
+}
+
 // Fault answers with an error where no route was found, or none could answer.
 func (a *API) Fault(w http.ResponseWriter, r *http.Request, err error) {
 	if w.Header().Get("Access-Control-Allow-Origin") == "" {
@@ -51,5 +61,5 @@ func (a *API) fault(w http.ResponseWriter, r *http.Request, err error) {
 		a.Server.Log.ErrorContext(r.Context(), "request failed", "request_id", api.RequestID(r.Context()),
 			"status", status, "error", err)
 	}
-	api.WriteJSON(w, status, map[string]any{"message": message, "error": map[string]string{"message": message}})
+	api.WriteJSON(w, status, fault{message, faultError{message}})
 }

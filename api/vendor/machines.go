@@ -107,9 +107,11 @@ func entityFilter(q url.Values) db.EntityFilter {
 	return f
 }
 
+var machineColumns = map[string]string{"name": "name", "present": "present", "guid": "id", "uuid": "id"}
+
 func (a *API) machines(w http.ResponseWriter, r request) error {
 	q := r.URL.Query()
-	p, err := page(q, map[string]string{"name": "name", "present": "present", "guid": "id", "uuid": "id"})
+	p, err := page(q, machineColumns)
 	if err != nil {
 		return err
 	}
@@ -172,11 +174,13 @@ func (a *API) disks(w http.ResponseWriter, r request) error {
 	return nil
 }
 
+type diskBody struct {
+	Excluded *truth `json:"excludedFromBackup"`
+}
+
 // setDisk takes the whole disk back; what can be changed is whether it is left out.
 func (a *API) setDisk(w http.ResponseWriter, r request) error {
-	var body struct {
-		Excluded *truth `json:"excludedFromBackup"`
-	}
+	var body diskBody
 	if err := r.read(&body); err != nil {
 		return err
 	}

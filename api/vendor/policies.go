@@ -181,9 +181,11 @@ func (a *API) deletePolicy(w http.ResponseWriter, r request) error {
 	return done(w, a.Service.DeletePolicy(r.Context(), r.scope, r.guid()))
 }
 
+var policyColumns = map[string]string{"name": "name", "active": "active", "priority": "priority"}
+
 func (a *API) policies(w http.ResponseWriter, r request) error {
 	q := r.URL.Query()
-	p, err := page(q, map[string]string{"name": "name", "active": "active", "priority": "priority"})
+	p, err := page(q, policyColumns)
 	if err != nil {
 		return err
 	}
@@ -205,12 +207,14 @@ func (a *API) policies(w http.ResponseWriter, r request) error {
 	return nil
 }
 
+type entitiesBody struct {
+	Entities several[ref] `json:"protectedEntities"`
+}
+
 // policiesOf gives the policies of the entities that the body names, with all that
 // is in them: a user interface asks before it backs up.
 func (a *API) policiesOf(w http.ResponseWriter, r request) error {
-	var body struct {
-		Entities several[ref] `json:"protectedEntities"`
-	}
+	var body entitiesBody
 	if err := r.read(&body); err != nil {
 		return err
 	}
@@ -274,11 +278,13 @@ func (a *API) previewAssign(w http.ResponseWriter, r request) error {
 	return nil
 }
 
+type machineBody struct {
+	Policy ref `json:"vmBackupPolicy"`
+}
+
 // machineSettings takes a whole machine back. What changes here is its policy.
 func (a *API) machineSettings(w http.ResponseWriter, r request) error {
-	var body struct {
-		Policy ref `json:"vmBackupPolicy"`
-	}
+	var body machineBody
 	if err := r.read(&body); err != nil {
 		return err
 	}

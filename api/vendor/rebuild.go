@@ -95,22 +95,23 @@ func (a *API) chosen(r request, kind stowage.ResourceKind, named, what string) (
 	return "", stowage.Errorf(stowage.Invalid, "There is no %s %.64s.", what, named)
 }
 
+type restoreSettings struct {
+	Network struct {
+		Groups  []namedRef `json:"securityGroupsFromHypervisorManager"`
+		Sources []source   `json:"sourceNetworkWithSecurityGroups"`
+		Targets []namedRef `json:"targetNetworks"`
+	} `json:"networkSection"`
+}
+
 // restoreSettings tells what a restore of a backup can choose for its network
 // interfaces.
 func (a *API) restoreSettings(w http.ResponseWriter, r request) error {
-	type settings struct {
-		Network struct {
-			Groups  []namedRef `json:"securityGroupsFromHypervisorManager"`
-			Sources []source   `json:"sourceNetworkWithSecurityGroups"`
-			Targets []namedRef `json:"targetNetworks"`
-		} `json:"networkSection"`
-	}
 	q := r.URL.Query()
 	p, err := a.Service.Point(r.Context(), r.scope, value(q, "backup-guid"))
 	if err != nil {
 		return err
 	}
-	var out settings
+	var out restoreSettings
 	out.Network.Groups, out.Network.Sources, out.Network.Targets = []namedRef{}, []source{}, []namedRef{}
 	list, err := a.Service.Resources(r.Context(), db.Scope{ProjectID: p.ProjectID}, stowage.ResourceNetwork)
 	if err != nil {

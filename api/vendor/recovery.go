@@ -294,11 +294,13 @@ func (a *API) deleteRecoveryRule(w http.ResponseWriter, r request) error {
 	return done(w, err)
 }
 
+type runBody struct {
+	Test truth `json:"test"`
+}
+
 // runPlan begins a run; the path is our own.
 func (a *API) runPlan(w http.ResponseWriter, r request) error {
-	var body struct {
-		Test truth `json:"test"`
-	}
+	var body runBody
 	if err := r.read(&body); err != nil {
 		return err
 	}

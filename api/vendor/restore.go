@@ -147,12 +147,14 @@ func (a *API) volumeType(r request, storage string) (string, error) {
 	return "", stowage.Errorf(stowage.Invalid, "There is no volume type %.64s.", storage)
 }
 
+type entityBody struct {
+	Value ref `json:"value"`
+}
+
 // remove deletes all backups of an entity. The answer must be an array: a task
 // for each, or none when there was nothing to do.
 func (a *API) remove(w http.ResponseWriter, r request) error {
-	var body struct {
-		Value ref `json:"value"`
-	}
+	var body entityBody
 	if err := r.read(&body); err != nil {
 		return err
 	}

@@ -197,9 +197,11 @@ func (a *API) deleteSchedule(w http.ResponseWriter, r request) error {
 	return done(w, a.Service.DeleteSchedule(r.Context(), r.scope, r.guid()))
 }
 
+var scheduleColumns = map[string]string{"name": "name", "active": "active", "lastRun": "last", "nextRun": "next"}
+
 func (a *API) schedules(w http.ResponseWriter, r request) error {
 	q := r.URL.Query()
-	p, err := page(q, map[string]string{"name": "name", "active": "active", "lastRun": "last", "nextRun": "next"})
+	p, err := page(q, scheduleColumns)
 	if err != nil {
 		return err
 	}

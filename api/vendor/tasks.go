@@ -61,6 +61,8 @@ var taskColumns = map[string]string{
 	"creationTime": "created", "progress": "progress", "step": "kind",
 }
 
+var restoreColumns = map[string]string{"restoreTime": "created", "status": "state"}
+
 func taskFilter(q url.Values) db.TaskFilter {
 	f := db.TaskFilter{
 		Flow:     value(q, "workflow-execution"),
@@ -131,13 +133,15 @@ func (r request) guid() string {
 	return guid
 }
 
+type stateBody struct {
+	State      enum `json:"state"`
+	StatusInfo text `json:"statusInfo"`
+}
+
 // taskState changes a task's state: to CANCELLED, as there is no other that
 // anybody but a manager can bring about.
 func (a *API) taskState(w http.ResponseWriter, r request) error {
-	var body struct {
-		State      enum `json:"state"`
-		StatusInfo text `json:"statusInfo"`
-	}
+	var body stateBody
 	if err := r.read(&body); err != nil {
 		return err
 	}
@@ -202,7 +206,7 @@ func (a *API) executions(w http.ResponseWriter, r request) error {
 // restoreJobs are the jobs that restore.
 func (a *API) restoreJobs(w http.ResponseWriter, r request) error {
 	q := r.URL.Query()
-	p, err := page(q, map[string]string{"restoreTime": "created", "status": "state"})
+	p, err := page(q, restoreColumns)
 	if err != nil {
 		return err
 	}

@@ -71,8 +71,8 @@ type Harness struct {
 	Nova       *Nova
 	Servers    *Servers
 	Post       *Post
-	Trust      *tls.Config // what webhooks are trusted by, if it is set before managers are made
-	API        *api.Server
+	Trust      *tls.Config  // what webhooks are trusted by, if it is set before managers are made
+	API        http.Handler // its answers are held against the protocols' documents
 	Verbs      *service.Service
 	Log        *bytes.Buffer // what everybody logged, under LogMu
 	LogMu      sync.Mutex
@@ -115,6 +115,13 @@ func (h *Harness) Write(p []byte) (int, error) {
 // New puts one together; it ends with the test. The log is shown if it fails.
 func New(t testing.TB) *Harness {
 	t.Helper()
+	return On(t, db.Options{Dialect: db.SQLite})
+}
+
+// On puts one together on a database: an empty one, or SQLite without a path,
+// which gets one of its own.
+func On(t testing.TB, base db.Options) *Harness {
+	t.Helper()
 	h := &Harness{T: t, Dir: t.TempDir(), Stores: &drivertest.Faults{}, Disks: &drivertest.Faults{}, Clock: &Clock{}, Log: &bytes.Buffer{}, Keystone: &Keystone{}, Post: &Post{}}
 	h.log = slog.New(slog.NewTextHandler(h, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	t.Cleanup(func() {
@@ -128,7 +135,10 @@ func New(t testing.TB) *Harness {
 		h.ok(os.Mkdir(filepath.Join(h.Dir, d), 0o700))
 	}
 	var err error
-	h.DB, err = db.Open(db.Options{Dialect: db.SQLite, Path: filepath.Join(h.Dir, "stowage.sqlite")})
+	if base.Dialect == db.SQLite && base.Path == "" {
+		base.Path = filepath.Join(h.Dir, "stowage.sqlite")
+	}
+	h.DB, err = db.Open(base)
 	h.ok(err)
 	t.Cleanup(func() { h.ok(h.DB.Close()) })
 	_, err = h.DB.Sync(context.Background())
@@ -148,7 +158,7 @@ func New(t testing.TB) *Harness {
 	transport := rpc.NewInProcess()
 	h.Transport = transport
 	t.Cleanup(func() { h.ok(transport.Close()) })
-	h.API = h.api()
+	h.API = held{h, h.api()}
 	return h
 }
 
