@@ -47,6 +47,57 @@ func (p portal) export(kind, destination string, servers ...string) (backups []s
 	return backups
 }
 
+// exportAsPanel backs a server up in full in the words of the newer panel, which sends
+// back the whole objects that it was given, and waits until it is stored.
+func (p portal) exportAsPanel(server, destination string) {
+	p.s.Helper()
+	var machine, tasks any
+	p.call(http.MethodGet, "/virtual-machines/"+server, nil).want(p.s, 200).into(p.s, &machine)
+	p.call(http.MethodPost, "/tasks/export", fields{
+		"backupType": fields{"name": "FULL", "description": "Full"}, "protectedEntities": []any{machine}, "priority": "60",
+		"windowStart": float64(time.Now().UnixMilli()), "retryCount": "1", "protectedEntityType": "VM", "async": true,
+		"rules": []fields{{"guid": "r", "name": "Default", "active": true, "ruleBackupDestinations": []fields{
+			{"roleType": fields{"name": "SECONDARY", "description": "Secondary"}, "backupDestination": fields{}},
+			{"active": true, "roleType": fields{"name": "PRIMARY", "description": "Primary"}, "backupDestination": fields{"guid": destination},
+				"backupRetentionSettings": fields{"retentionKeepLastNFull": "4"}},
+		}}},
+	}).want(p.s, 200).into(p.s, &tasks)
+	guid := tasks.([]any)[0].(map[string]any)["guid"].(string)
+	p.finish(guid)
+	p.finish(p.next(guid, "STORE").GUID)
+}
+
+// restoreAsPanel is the request of the newer panel to build a server again as it was:
+// made of what it was told of the backup.
+func (p portal) restoreAsPanel(backup string) fields {
+	p.s.Helper()
+	var b struct {
+		Locations []any                   `json:"backupLocations"`
+		Cards     []struct{ Network any } `json:"networkInterfaceCards"`
+	}
+	var cards []any
+	p.call(http.MethodGet, "/backups/"+backup, nil).want(p.s, 200).into(p.s, &b)
+	p.call(http.MethodGet, "/backups/"+backup, nil).into(p.s, &struct {
+		Cards *[]any `json:"networkInterfaceCards"`
+	}{&cards})
+	var networks, files []fields
+	for i, card := range b.Cards {
+		networks = append(networks, fields{"network": card.Network, "networkInterfaceCard": cards[i]})
+	}
+	var told, managers []any
+	p.call(http.MethodGet, "/backup-files/detailed/for-restore?with-modified-configs=true&backup="+backup, nil).want(p.s, 200).into(p.s, &told)
+	for _, f := range told {
+		disk := f.(map[string]any)["vmDisk"].(map[string]any)
+		files = append(files, fields{"backupFile": f, "originalDiskName": disk["name"], "diskName": disk["name"], "excludedFromRestore": false, "storageId": ""})
+	}
+	p.call(http.MethodGet, "/hypervisor-managers/?backup-to-be-restored="+backup, nil).want(p.s, 200).into(p.s, &managers)
+	return fields{
+		"backup": nil, "backupLocation": b.Locations[0], "hypervisorManager": managers[0], "restoreClusterId": "nova", "restoreStorageId": "",
+		"restoredPeName": "", "overwrite": false, "restoreToOriginalVolumeType": true, "restoredNetworks": networks, "taskFiles": files,
+		"baseImage": fields{}, "restoredDiskAllocationFormat": fields{"name": "SPARSE", "description": "Sparse"}, "isDiskLayoutActive": false,
+	}
+}
+
 // next gives the task that follows another.
 func (p portal) next(guid, kind string) thing {
 	p.s.Helper()
@@ -97,7 +148,7 @@ func TestAServerIsExportedWhileItRunsAndBuiltAgain(t *testing.T) {
 
 	stop := s.watch(volumes[1])
 	to := s.demo.projectID + ":" + s.container
-	demo.export("FULL", to, was.ID)
+	demo.exportAsPanel(was.ID, to)
 	fill(s, volumes[1], size, dots("later "+s.id, 40))
 	backup := demo.export("INCREMENTAL", to, was.ID)[0]
 	if seen := stop(); len(seen) != 1 || !seen["in-use"] {
@@ -121,10 +172,7 @@ func TestAServerIsExportedWhileItRunsAndBuiltAgain(t *testing.T) {
 		until(t, "volume "+v+" is free", func() bool { return s.demo.status(v) == "available" })
 		s.demo.delete(v)
 	}
-	now := demo.build(s.demo, fields{
-		"backup": backup, "dstProtectedEntity": fields{"guid": was.ID, "type": "VM"}, "hypervisorManager": fields{"guid": "openstack"},
-		"restoredPeName": "", "restoreStorageId": "", "restoreProject": "demo", "tenantId": s.demo.projectID,
-	})
+	now := demo.build(s.demo, demo.restoreAsPanel(backup))
 	gotIP, gotMAC := now.address()
 	if now.Status != "ACTIVE" || now.Name != was.Name || gotIP != ip || gotMAC != mac || now.Metadata["role"] != was.Metadata["role"] {
 		t.Errorf("it is %+v, and was %+v", now, was)
