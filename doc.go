@@ -9,6 +9,8 @@
 //   - An Extent is a run of bytes of a volume that holds data or is a hole.
 //   - A Backup is one restorable point in time of a volume, kept as objects in
 //     one container of the tenant's object store account.
+//   - A Server's backup is a Backup, too, without objects of its own: it stands
+//     for those of the server's volumes, of snapshots that one hand took.
 //   - An Entity is what is protected as the inventory found it: a server, or a
 //     volume, which is a disk of one or stands alone.
 //   - A Mount is a backup whose files a manager serves without restoring it.
