@@ -163,6 +163,7 @@ func (m *Manager) Run(ctx context.Context) error {
 	m.report(ctx)
 	m.takeOver(ctx)
 	m.loseMounts(ctx)
+	m.askInventory(ctx) // at once, if it is time: a newcomer looks, too
 
 	hard, stop := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer stop(nil)
