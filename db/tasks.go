@@ -87,7 +87,7 @@ func (f TaskFilter) where(scope Scope, p Page) where {
 		w.and("(id = ? OR parent_id = ?)", f.Flow, f.Flow)
 	}
 	if f.Roots {
-		w.and("parent_id = ''")
+		w.and("NOT (parent_id > '')") // half of all: no index of parents is to be taken for it
 	}
 	if f.Parent != "" {
 		w.and("parent_id = ?", f.Parent)
