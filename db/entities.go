@@ -108,18 +108,19 @@ func (d *DB) Entities(ctx context.Context, scope Scope, f EntityFilter, p Page) 
 	if err != nil || total == 0 {
 		return nil, 0, err
 	}
-	q, args := entitiesQuery(w, p)
+	q, args := entitiesQuery(w, p, total)
 	list, err := query(ctx, d, "list entities", scanEntity, q, args...)
 	return list, total, err
 }
 
-func entitiesQuery(w where, p Page) (string, []any) {
+func entitiesQuery(w where, p Page, total int) (string, []any) {
 	order := ordered(entityOrders, p, "id", false)
 	if _, known := entityOrders[p.Order]; !known {
-		order = "name, id"
+		order = "name ASC, id ASC"
 	}
-	return `SELECT ` + entityColumns + ` FROM (SELECT id AS at FROM entities WHERE ` + w.String() + ` ORDER BY ` + order + ` LIMIT ? OFFSET ?) page
-		JOIN entities ON entities.id = page.at ORDER BY ` + order, append(slices.Clone(w.args), p.Limit, p.Offset)
+	way, limit, offset := p.near(order, total)
+	return `SELECT ` + entityColumns + ` FROM (SELECT id AS at FROM entities WHERE ` + w.String() + ` ORDER BY ` + way + ` LIMIT ? OFFSET ?) page
+		JOIN entities ON entities.id = page.at ORDER BY ` + order, append(slices.Clone(w.args), limit, offset)
 }
 
 // Entity gives one entity, listed or not: NotFound outside the scope, too.

@@ -15,6 +15,7 @@ type HistoryFilter struct {
 	UUID        string
 	Entities    []string // volumes
 	Statuses    []stowage.BackupStatus
+	Project     string // of the container, if that tells; and
 	Container   string
 	Since       time.Time // of the point in time, or of the creation before there is one
 	Until       time.Time
@@ -43,6 +44,9 @@ func (f HistoryFilter) where(scope Scope, p Page) where {
 	}
 	oneOf(&w, "volume_id", f.Entities)
 	oneOf(&w, "status", f.Statuses)
+	if f.Project != "" {
+		w.and("project_id = ?", f.Project)
+	}
 	if f.Container != "" {
 		w.and("container = ?", f.Container)
 	}
@@ -68,7 +72,9 @@ func (f HistoryFilter) where(scope Scope, p Page) where {
 	}
 	if p.Filter != "" {
 		part := like(p.Filter)
-		w.and("(name LIKE ? ESCAPE '!' OR description LIKE ? ESCAPE '!' OR container LIKE ? ESCAPE '!' OR uuid = ? OR volume_id = ?)",
+		// What the list's index does not hold is looked for in others.
+		w.and(`(name LIKE ? ESCAPE '!' OR container LIKE ? ESCAPE '!' OR id IN (SELECT d.id FROM backups d WHERE d.description > '' AND d.description LIKE ? ESCAPE '!')
+			OR id IN (SELECT u.id FROM backups u WHERE u.uuid = ?) OR id IN (SELECT v.id FROM backups v WHERE v.volume_id = ?))`,
 			part, part, part, asciiOr(p.Filter), asciiOr(p.Filter))
 	}
 	if p.Name != "" {
@@ -91,15 +97,16 @@ func (d *DB) History(ctx context.Context, scope Scope, f HistoryFilter, p Page) 
 	if err != nil || total == 0 {
 		return nil, 0, err
 	}
-	q, args := historyQuery(w, p)
+	q, args := historyQuery(w, p, total)
 	list, err := query(ctx, d, "list backups", scanBackup, q, args...)
 	return list, total, err
 }
 
-func historyQuery(w where, p Page) (string, []any) {
+func historyQuery(w where, p Page, total int) (string, []any) {
 	order := ordered(historyOrders, p, "id", true)
-	return `SELECT ` + backupColumns + ` FROM (SELECT id AS at FROM backups WHERE ` + w.String() + ` ORDER BY ` + order + ` LIMIT ? OFFSET ?) page
-		JOIN backups ON backups.id = page.at ORDER BY ` + order, append(slices.Clone(w.args), p.Limit, p.Offset)
+	way, limit, offset := p.near(order, total)
+	return `SELECT ` + backupColumns + ` FROM (SELECT id AS at FROM backups WHERE ` + w.String() + ` ORDER BY ` + way + ` LIMIT ? OFFSET ?) page
+		JOIN backups ON backups.id = page.at ORDER BY ` + order, append(slices.Clone(w.args), limit, offset)
 }
 
 // BackupsByID gives those of the backups that there are.

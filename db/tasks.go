@@ -87,7 +87,7 @@ func (f TaskFilter) where(scope Scope, p Page) where {
 		w.and("(id = ? OR parent_id = ?)", f.Flow, f.Flow)
 	}
 	if f.Roots {
-		w.and("parent_id = ''")
+		w.and("NOT (parent_id > '')") // half of all: no index of parents is to be taken for it
 	}
 	if f.Parent != "" {
 		w.and("parent_id = ?", f.Parent)
@@ -172,15 +172,16 @@ func (d *DB) Tasks(ctx context.Context, scope Scope, f TaskFilter, p Page) ([]st
 	if err != nil || total == 0 {
 		return nil, 0, err
 	}
-	q, args := tasksQuery(w, p)
+	q, args := tasksQuery(w, p, total)
 	jobs, err := d.queryJobs(ctx, q, args...)
 	return jobs, total, err
 }
 
-func tasksQuery(w where, p Page) (string, []any) {
+func tasksQuery(w where, p Page, total int) (string, []any) {
 	order := ordered(taskOrders, p, "seq", true)
-	return `SELECT ` + jobColumns + ` FROM (SELECT seq AS at FROM jobs WHERE ` + w.String() + ` ORDER BY ` + order + ` LIMIT ? OFFSET ?) page
-		JOIN jobs ON jobs.seq = page.at ORDER BY ` + order, append(slices.Clone(w.args), p.Limit, p.Offset)
+	way, limit, offset := p.near(order, total)
+	return `SELECT ` + jobColumns + ` FROM (SELECT seq AS at FROM jobs WHERE ` + w.String() + ` ORDER BY ` + way + ` LIMIT ? OFFSET ?) page
+		JOIN jobs ON jobs.seq = page.at ORDER BY ` + order, append(slices.Clone(w.args), limit, offset)
 }
 
 // ordered gives the order of a page: what was asked for if the list has it, and

@@ -217,10 +217,10 @@ func TestPagesOfTasksWalkAlongAnIndex(t *testing.T) {
 			"tasks of a project": {scope: Scope{"p3"}, index: "jobs_shown_project"},
 			"tasks of an entity": {f: TaskFilter{Entities: []string{"v3"}}, index: "jobs_shown_entity"},
 		} {
-			q, args := tasksQuery(c.f.where(c.scope, Page{}), Page{Limit: 20, Offset: 100})
+			q, args := tasksQuery(c.f.where(c.scope, Page{}), Page{Limit: 20, Offset: 100}, 3000)
 			add(what, c.index, q, args)
 		}
-		q, args := entitiesQuery(EntityFilter{}.where(Scope{}, Page{}), Page{Limit: 20, Offset: 100})
+		q, args := entitiesQuery(EntityFilter{}.where(Scope{}, Page{}), Page{Limit: 20, Offset: 100}, 3000)
 		add("all entities", "entities_listed", q, args)
 		for _, q := range list {
 			plan := planOf(t, d, q.query, q.args...)

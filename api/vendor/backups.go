@@ -63,7 +63,9 @@ func historyFilter(q url.Values) db.HistoryFilter {
 		}
 	}
 	if d := value(q, "backup-destination"); d != "" {
-		_, f.Container = destination(d)
+		if f.Project, f.Container = destination(d); f.Project == nobodys {
+			f.Project = "" // a container of that name, of whatever project
+		}
 	}
 	f.Schedule, f.Policy, f.Rule = value(q, "schedule"), value(q, "backup-policy"), value(q, "backup-rule")
 	// A chain of backups is not there yet.

@@ -30,7 +30,7 @@ func init() {
 		password, _ := u.User.Password()
 		o := db.Options{
 			Dialect: db.MySQL, Host: u.Hostname(), Port: port, User: u.User.Username(), Password: password,
-			Name: "stowage_lists_" + strings.ReplaceAll(uuid.NewString(), "-", ""),
+			Name: "stowage_test_" + strings.ReplaceAll(uuid.NewString(), "-", ""),
 		}
 		dsn := fmt.Sprintf("%s:%s@tcp(%s)/", o.User, o.Password, u.Host)
 		server, err := sql.Open("mysql", dsn)

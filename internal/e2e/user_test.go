@@ -6,12 +6,17 @@ import (
 	"bytes"
 	"encoding/json"
 	"io"
+	"maps"
 	"net/http"
+	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/stowage/stowage/internal/contract"
+	"github.com/stowage/stowage/internal/harness"
 	"github.com/stowage/stowage/internal/stacktest"
 )
 
@@ -74,6 +79,7 @@ type answer struct {
 	what   string
 	status int
 	header http.Header
+	sent   []byte
 	body   string
 	after  time.Duration
 }
@@ -83,7 +89,28 @@ func send(t testing.TB, token, method, url string, body any, header map[string]s
 	t.Helper()
 	a, err := try(token, method, url, body, header)
 	fatal(t, err)
+	held(t, a)
 	return a
+}
+
+// held holds an answer of the API's against what it says of itself. Neighbours'
+// have other paths.
+func held(t testing.TB, a answer) {
+	t.Helper()
+	method, at, _ := strings.Cut(a.what, " ")
+	u, err := url.Parse(at)
+	fatal(t, err)
+	if !strings.HasPrefix(u.Path, "/api/") && !(strings.HasPrefix(u.Path, "/v1.1/") && strings.Contains(u.Path, "/hp-volume-backups")) {
+		return
+	}
+	c, err := harness.Contract()
+	fatal(t, err)
+	if err := c.Check(contract.Exchange{
+		Method: method, Path: u.EscapedPath(), Query: slices.Sorted(maps.Keys(u.Query())), Sent: a.sent,
+		Status: a.status, Header: a.header, Answer: []byte(a.body),
+	}); err != nil {
+		t.Errorf("%s: not as the document says: %v", a.what, err)
+	}
 }
 
 // try is send for those that may fail.
@@ -102,6 +129,7 @@ func try(token, method, url string, body any, header map[string]string) (answer,
 			return a, err
 		}
 	}
+	a.sent = data
 	r, err := http.NewRequest(method, url, bytes.NewReader(data)) //nolint:noctx // the client bounds it
 	if err != nil {
 		return a, err
