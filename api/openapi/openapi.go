@@ -127,6 +127,15 @@ const JSON = "application/json"
 // AsJSON is a body of JSON.
 func AsJSON(s *Schema) map[string]Media { return map[string]Media{JSON: {Schema: s}} }
 
+// AsFile is a body of bytes, of one of the media types.
+func AsFile(kinds ...string) map[string]Media {
+	content := map[string]Media{}
+	for _, kind := range kinds {
+		content[kind] = Media{Schema: &Schema{Type: "string", Format: "binary"}}
+	}
+	return content
+}
+
 // Bytes writes the document with the address that its paths begin with.
 func (d *Document) Bytes(base string) []byte {
 	at := *d

@@ -104,6 +104,7 @@ func site() http.Handler {
 		Paths: map[string]Item{"/things/{id}": {
 			"get":  {Tags: []string{"things"}, ID: "show", Summary: "Shows <one>", Responses: map[string]Response{"200": {Description: "It.", Content: AsJSON(all.Of(outer{}))}}},
 			"post": {Tags: []string{"things"}, ID: "make", Summary: "Makes one", Body: &Body{Content: AsJSON(all.Of(outer{}))}, Responses: map[string]Response{"204": {Description: "Done."}}},
+			"put":  {Tags: []string{"things"}, ID: "print", Summary: "Prints one", Responses: map[string]Response{"200": {Description: "A file.", Content: AsFile("text/x-b", "text/a; charset=utf-8")}}},
 		}},
 		Components: Components{Schemas: all.All},
 	})
@@ -167,7 +168,7 @@ func TestThePageIsOneFile(t *testing.T) {
 		}
 	}
 	page := get(h, "http://one.test/openapi/things").Body.String()
-	for _, want := range []string{`id="show"`, "Shows &lt;one&gt;", "BASE=http://one.test", `href="#schema-Inner"`, `curl -H &#34;X-Auth-Token: $TOKEN&#34; &#34;$BASE/things/{id}&#34;`, "curl -H"} {
+	for _, want := range []string{`id="show"`, "Shows &lt;one&gt;", "BASE=http://one.test", `href="#schema-Inner"`, `curl -H &#34;X-Auth-Token: $TOKEN&#34; &#34;$BASE/things/{id}&#34;`, "curl -H", "text/a; charset=utf-8 or text/x-b"} {
 		if !strings.Contains(page, want) {
 			t.Errorf("the page has no %s", want)
 		}

@@ -202,6 +202,8 @@ func (d *Document) answer(status string, r Response) answerView {
 	}
 	if m, ok := r.Content[JSON]; ok {
 		a.Shape = shapeOf(m.Schema)
+	} else if len(r.Content) > 0 {
+		a.Shape = &shape{Type: template.HTML(template.HTMLEscapeString(strings.Join(slices.Sorted(maps.Keys(r.Content)), " or ")))}
 	}
 	return a
 }

@@ -21,16 +21,32 @@ type protectedView struct {
 	Unscheduled int `json:"noSchedule"`
 }
 
+type protection struct {
+	VM       protectedView `json:"vm"`
+	All      protectedView `json:"allEntities"`
+	App      protectedView `json:"app"`
+	Storage  protectedView `json:"storage"`
+	Cloud    protectedView `json:"cloud"`
+	OS       protectedView `json:"os"`
+	Endpoint protectedView `json:"endpoint"`
+}
+
 func (a *API) protection(w http.ResponseWriter, r request) error {
 	c, err := a.Service.Protection(r.Context(), r.scope)
 	if err != nil {
 		return err
 	}
 	all := protectedView{c.Secured, c.Unsecured, c.Unscheduled}
-	api.WriteJSON(w, http.StatusOK, map[string]protectedView{
-		"vm": all, "allEntities": all, "app": {}, "storage": {}, "cloud": {}, "os": {}, "endpoint": {},
-	})
+	api.WriteJSON(w, http.StatusOK, protection{VM: all, All: all})
 	return nil
+}
+
+type backupStats struct {
+	Failed     int    `json:"failed"`
+	InProgress int    `json:"inProgress"`
+	Queued     int    `json:"queued"`
+	Successful int    `json:"successful"`
+	TotalData  string `json:"totalData"`
 }
 
 // backupStats are those of the last day: what failed before was told then.
@@ -40,10 +56,7 @@ func (a *API) backupStats(w http.ResponseWriter, r request) error {
 	if err != nil {
 		return err
 	}
-	api.WriteJSON(w, http.StatusOK, map[string]any{
-		"failed": backups.Failed, "inProgress": backups.InProgress, "queued": backups.Queued, "successful": backups.Successful,
-		"totalData": report.Size(backups.Bytes),
-	})
+	api.WriteJSON(w, http.StatusOK, backupStats{backups.Failed, backups.InProgress, backups.Queued, backups.Successful, report.Size(backups.Bytes)})
 	return nil
 }
 
@@ -77,6 +90,11 @@ func (d days) MarshalJSON() ([]byte, error) {
 	return b.Bytes(), nil
 }
 
+type sizeStats struct {
+	Backups  days `json:"backupSizeStatsResponses"`
+	Restores days `json:"restoreSizeStatsResponses"`
+}
+
 func (a *API) sizeStats(w http.ResponseWriter, r request) error {
 	list, err := a.Service.Activity(r.Context(), r.scope, activeDays)
 	if err != nil {
@@ -87,7 +105,7 @@ func (a *API) sizeStats(w http.ResponseWriter, r request) error {
 		backups[i].day, restores[i].day = d.Day.Format(time.DateOnly), d.Day.Format(time.DateOnly)
 		backups[i].bytes, restores[i].bytes = d.Backups, d.Restores
 	}
-	api.WriteJSON(w, http.StatusOK, map[string]days{"backupSizeStatsResponses": backups, "restoreSizeStatsResponses": restores})
+	api.WriteJSON(w, http.StatusOK, sizeStats{backups, restores})
 	return nil
 }
 
@@ -172,6 +190,11 @@ var reportStatuses = map[report.Status]string{
 	report.Queued: "QUEUED", report.InProgress: "INPROGRESS", report.Success: "SUCCESS", report.Removed: "SUCCESS_REMOVED", report.Failed: "FAILED",
 }
 
+type reportView struct {
+	Backups  reportSection `json:"backups"`
+	Restores reportSection `json:"restores"`
+}
+
 func sectionView(s report.Section, restores bool) reportSection {
 	return reportSection{
 		s.Successful, s.InProgress, s.Queued, s.Failed, s.Total(), report.Size(s.Bytes), each(s.Rows, func(r report.Row) reportRow {
@@ -196,7 +219,7 @@ func (a *API) report(w http.ResponseWriter, r request) error {
 	if err != nil {
 		return err
 	}
-	api.WriteJSON(w, http.StatusOK, map[string]reportSection{"backups": sectionView(made.Backups, false), "restores": sectionView(made.Restores, true)})
+	api.WriteJSON(w, http.StatusOK, reportView{sectionView(made.Backups, false), sectionView(made.Restores, true)})
 	return nil
 }
 

@@ -28,7 +28,7 @@ type group struct {
 	routes     map[string]told // by method and path
 }
 
-var groups = []group{sessionTold, machinesTold, infrastructureTold, backupsTold, tasksTold, schedulesTold, policiesTold, recoveryTold}
+var groups = []group{sessionTold, machinesTold, infrastructureTold, backupsTold, tasksTold, schedulesTold, policiesTold, recoveryTold, mountsTold, reportsTold, webhooksTold}
 
 // told is what there is to say of a route.
 type told struct {
@@ -42,6 +42,8 @@ type told struct {
 	may      bool              // the body may be missing
 	example  string            // of its body
 	gives    any               // a value of the type of its answer; nil: none
+	file     []string          // the media types of a file that it answers with
+	good     int               // the status of its answer; 0: 200, or 204 without one
 	also     []int             // statuses that its kind does not have
 }
 
@@ -128,14 +130,21 @@ func (t told) operation(r route, tag string, answers, bodies *openapi.Schemas) *
 		op.Description = "Always empty: " + r.empty + ".\n\n" + op.Description
 	}
 	status, good := http.StatusOK, openapi.Response{Description: "Done.", Headers: headers()}
-	if t.gives == nil {
+	switch {
+	case t.file != nil:
+		good.Description, good.Content = "A file.", openapi.AsFile(t.file...)
+		good.Headers["Content-Disposition"] = openapi.Header{Description: "The name to save it under.", Required: true, Schema: &openapi.Schema{Type: "string"}}
+	case t.gives == nil:
 		status = http.StatusNoContent
-	} else {
+	default:
 		good.Description = "What was asked for."
 		good.Content = openapi.AsJSON(answers.Of(t.gives))
 		if counted(r, t.gives) {
 			good.Headers["X-Total-Count"] = openapi.Header{Ref: "#/components/headers/TotalCount"}
 		}
+	}
+	if t.good != 0 {
+		status = t.good
 	}
 	op.Responses[strconv.Itoa(status)] = good
 	if t.sends != nil {

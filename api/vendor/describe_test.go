@@ -103,6 +103,7 @@ func TestEveryParameterThatIsReadIsToldOf(t *testing.T) {
 		"taskFilter": taskAsks, "historyFilter": historyAsks, "entityFilter": machineAsks, "policies": policyAsks, "rules": ruleAsks, "schedules": scheduleAsks,
 		"resources": {managerAsk}, "disks": {diskAsk}, "files": {fileAsk}, "recoveryRules": {planAsk}, "restoreSettings": {{names: "backup-guid"}},
 		"restoreJobs": {{names: "status"}}, "page": {{names: "page size orderBy direction filter nameLike"}},
+		"mountedBackups": mountAsks, "fileSystems": {mountableAsk}, "mountNamed": {mountedAsk}, "spanOf": spanAsks, "reportWish": {onlyVMAsk}, "deliveries": {deliveryAsk},
 	}
 	told := map[string]bool{}
 	for _, r := range routes() {

@@ -15,7 +15,7 @@ var (
 		{names: "protected-entity-type", text: "`VM`; any other finds nothing."},
 		managerAsk,
 		{names: "parent-backup", text: "Finds nothing: a backup needs no other."}, {names: "root-backup", text: "Finds nothing: a backup needs no other."},
-		{names: "hypervisor", text: "Finds nothing."}, {names: "only-mountable", text: "`true` finds nothing: no backup can be mounted."},
+		{names: "hypervisor", text: "Finds nothing."}, {names: "only-mountable", text: "`true` leaves out what cannot be mounted."},
 	}
 	fileAsk = ask{names: "backup", text: "The backup.", need: true}
 )

@@ -36,6 +36,9 @@ func answered(s *openapi.Schemas, t reflect.Type) *openapi.Schema {
 		none := 0
 		return &openapi.Schema{Type: "array", Items: &openapi.Schema{}, MaxItems: &none}
 	}
+	if t == reflect.TypeFor[days]() {
+		return &openapi.Schema{Type: "object", Additional: &openapi.Schema{Type: "integer", Format: "int64"}}
+	}
 	return nil
 }
 
@@ -63,6 +66,10 @@ func taken(s *openapi.Schemas, t reflect.Type) *openapi.Schema {
 		words := taken(s, reflect.TypeFor[text]())
 		return one("Enum", "A value by an object with its `name`, or by its bare name, in letters of any size. `null`: none.",
 			&openapi.Schema{Type: "object", Properties: openapi.Properties{{Name: "name", Schema: words}}}, plain("string"))
+	case reflect.TypeFor[fsRef]():
+		words := taken(s, reflect.TypeFor[text]())
+		return one("FileSystemReference", "A file system by its `guid`, also bare, or by its `volume`. `null`: none.",
+			&openapi.Schema{Type: "object", Properties: openapi.Properties{{Name: "guid", Schema: words}, {Name: "volume", Schema: words}}}, plain("string"), plain("number"))
 	case reflect.TypeFor[recoveryBody]():
 		// It is a struct, and may be a bare guid.
 		return &openapi.Schema{AnyOf: []*openapi.Schema{{Ref: "#/components/schemas/" + s.Component(t)}, plain("string")}}
@@ -77,7 +84,8 @@ func taken(s *openapi.Schemas, t reflect.Type) *openapi.Schema {
 // mustSend are the fields without which a request is refused.
 var mustSend = map[string][]string{
 	"LoginRequest": {"login"}, "StateRequest": {"state"}, "ExportRequest": {"protectedEntities"}, "EntityRequest": {"value"}, "EntitiesRequest": {"protectedEntities"},
-	"MarkRequest": {"retentionHint"}, "ScheduleRequest": {"backupType"},
+	"MarkRequest": {"retentionHint"}, "ScheduleRequest": {"backupType"}, "MountedRequest": {"mountedBackup"}, "DownloadRequest": {"paths"},
+	"MailingListRequest": {"name", "recipients"},
 }
 
 // wordsOfMap gives the vendor's words of a map, each once.
@@ -93,6 +101,9 @@ var (
 	checkKinds  = []string{string(stowage.CheckActive), string(stowage.CheckDelay), string(stowage.CheckConsole)}
 	stateWords  = wordsOfMap(taskStates)
 	typeWords   = wordsOfMap(taskTypes)
+	destWords   = []string{"SWIFT", "FILESYSTEM"}
+	mountModes  = []string{"AUTO", "MANUAL"}
+	eventWords  = "`" + strings.Join(stowage.EventTypes, "`, `") + "`"
 )
 
 // words are the values of enumerations, by component and field. Those of requests
@@ -101,12 +112,13 @@ var words = map[string][]string{
 	"SessionInfo.privileges": {"VE_BACKUP_SLA_READ", "VE_BACKUP_SLA_WRITE", "NODE_READ"}, "SessionInfo.language": {"EN"}, "SessionInfo.uiConsoleMode": {"STANDARD"},
 	"EntityRef.type": {"VM", "USER", "SCHEDULE", "SYSTEM_SCHEDULE"},
 	"Machine.type":   onlyVM, "Machine.hvmType": {"OPENSTACK"}, "Machine.hvType": {"KVM"}, "Machine.possibleActions": {"RESTORE", "BACKUP"},
-	"Manager.type": {"OPENSTACK"}, "Node.state": {"RUNNING", "OFFLINE", "DISABLED"}, "BackupDestination.type": {"SWIFT"},
-	"Task.state": stateWords, "Task.type": typeWords, "Task.backupType": backupTypes, "Task.restoreType": {"RESTORE", "RESTORE_AND_IMPORT"},
+	"Manager.type": {"OPENSTACK"}, "Node.state": {"RUNNING", "OFFLINE", "DISABLED"}, "BackupDestination.type": destWords,
+	"Task.state": stateWords, "Task.type": typeWords, "Task.backupType": backupTypes, "Task.restoreType": {"RESTORE", "RESTORE_AND_IMPORT", "RESTORE_AND_MOUNT"},
+	"MountTask.state": stateWords, "MountTask.type": {"MOUNT", "UNMOUNT"}, "MountTask.backupType": backupTypes, "MountTask.restoreType": {"RESTORE_AND_MOUNT"},
 	"Execution.state": {"RUNNING", "FINISHED", "FAILED", "CANCELLED"}, "Execution.definitionName": typeWords, "Execution.currentStep": typeWords,
 	"RestoreJob.status": wordsOfMap(restoreStates), "RestoreJob.restoreType": {"RESTORE", "RESTORE_AND_IMPORT"},
 	"Backup.status": {"QUEUED", "INPROGRESS", "SUCCESS", "FAILED", "SUCCESS_REMOVED"}, "Backup.type": backupTypes, "Backup.vmExportImportMode": {"DEFAULT"},
-	"Location.backupDestinationType": {"SWIFT"}, "Location.roleType": {"PRIMARY"}, "Location.status": wordsOfMap(locationStatuses), "Location.type": backupTypes,
+	"Location.backupDestinationType": destWords, "Location.roleType": {"PRIMARY"}, "Location.status": wordsOfMap(locationStatuses), "Location.type": backupTypes,
 	"Location.retentionHint": hints, "BackupFile.backupFileType": {"DISK", "DISK_INC"}, "BackupFile.format": {"RAW"},
 	"Mark.roleType": {"PRIMARY"}, "Mark.type": backupTypes, "Mark.previousType": backupTypes, "Mark.previousHint": hints, "Mark.retentionHint": hints,
 	"Schedule.type": {"VM_BACKUP"}, "Schedule.backupType": backupTypes, "Schedule.executionType": {"TIME", "INTERVAL"}, "Schedule.daysOfWeek": dayNames,
@@ -115,6 +127,8 @@ var words = map[string][]string{
 	"PolicyRow.autoAssignMode": assignModes, "Assign.mode": assignModes, "PolicyVM.type": onlyVM,
 	"Assignment.changeType": {"ASSIGN", "REMOVE"}, "Assignment.changeReason": {"INCLUDED_TAG", "INCLUDED_NAME", "NO_LONGER_INCLUDED"},
 	"DestRow.roleType": {"PRIMARY"}, "RecoveryCheck.type": checkKinds, "PlanRun.state": stateWords, "Step.state": stateWords,
+	"MountedBackup.mode": mountModes, "MountedBackup.state": wordsOfMap(mountStates), "ListedFile.fileType": wordsOfMap(fileTypes),
+	"ReportRow.status": wordsOfMap(reportStatuses), "Delivery.state": deliveryWords,
 }
 
 // fields say what fields mean: by component and name, or by name alone.
@@ -208,6 +222,61 @@ var fields = map[string]string{
 	"RecoveryRequest.vms":                                  "Servers, in their order. A rule without this stands for one that the plan has, by its guid.",
 	"RecoveryRequest.deleteIfExists":                       "Must not be true: no server is deleted to make room for its backup.",
 	"RunRequest.test":                                      "Build the servers in networks that nobody reaches, and remove all of it afterwards.",
+	"MountTask.backupDestination":                          "`<project>:<container>`.",
+	"MountTask.mountedBackup":                              "What is mounted, or is no more, once the task is `FINISHED`.",
+	"MountRequest.backup":                                  "The backup; or in `backupLocation`. Of a server's, its boot disk is mounted.",
+	"MountRequest.mode":                                    "`AUTO`, the default, or `MANUAL`, which do the same.",
+	"MountRequest.mountedFileSystems":                      "Those wanted; none: all. `mountPath` is a name to show.",
+	"MountRequest.mountedDisks":                            "One at most: a volume's own backup, out of a server's.",
+	"MountRequest.unmountTime":                             "When it ends, or, below 100000000000, after how many milliseconds. If not given, as the operator says.",
+	"MountRequest.node":                                    "The manager that is to serve it. If not given, any.",
+	"MountedBackup.mountTime":                              "Since when it is served, or when it was asked for.",
+	"MountedBackup.unmountTime":                            "When it ended or ends.",
+	"MountedBackup.finishedMount":                          "It is over.",
+	"MountedBackup.task":                                   "What mounts it.",
+	"MountedFrom.guid":                                     "The backup's UUID; the number of one that is gone.",
+	"MountedFrom.size":                                     "Bytes of the volume.",
+	"FileSystem.guid":                                      "`<mounted backup>.<number>`.",
+	"FileSystem.volume":                                    "The partition or logical volume, as the guest calls it.",
+	"FileSystem.size":                                      "Bytes.",
+	"MountedFileSystem.mountPath":                          "The name it was given, or its own.",
+	"ListingRequest.path":                                  "The directory. If not given, `/`.",
+	"DownloadRequest.paths":                                "Files and directories, 1000 at most.",
+	"ListedFile.modified":                                  "Milliseconds.",
+	"ListedFile.owner":                                     "A number.",
+	"ListedFile.group":                                     "A number.",
+	"ListedFile.permissions":                               "Of `" + strings.Join(permissions, "`, `") + "`, those it has.",
+	"Protection.vm":                                        "Servers and stand-alone volumes. The others are zero.",
+	"Protected.noSchedule":                                 "Those under no schedule.",
+	"BackupStats.totalData":                                "Text for people: what they stored.",
+	"SizeStats.backupSizeStatsResponses":                   "Bytes stored, by day, in order: 15 days until today.",
+	"SizeStats.restoreSizeStatsResponses":                  "Bytes restored, likewise.",
+	"DestinationStats.totalAvailableSpace":                 "Used or not; 0: one of them has no bound that is known.",
+	"ReportRow.snapshotTime":                               "Of a backup.",
+	"ReportRow.restoreTime":                                "Of a restore.",
+	"ReportSection.totalData":                              "Text for people: the sum of the sizes.",
+	"ReportRequest.backupSize":                             "A chart of what backups are of, if it has a `groupBy`.",
+	"ReportRequest.transferSize":                           "A chart of what was stored, if it has a `groupBy`.",
+	"ReportRequest.value":                                  "Mail addresses, also with commas between them; 50 at most. Of `report-email`.",
+	"ChargeRequest.groupBy":                                "`" + strings.Join(slices.Sorted(maps.Keys(groupings)), "`, `") + "`.",
+	"ChargeRequest.hypervisorClusterGuids":                 "Availability zones.",
+	"ChargeRequest.hypervisorManagerGuids":                 "`openstack`; others alone find nothing.",
+	"Bar.name":                                             "Of what the bar stands for.",
+	"Bar.size":                                             "Bytes.",
+	"MailingListRequest.recipients":                        "Mail addresses, also with commas between them; 50 at most.",
+	"WebhookRequest.url":                                   "Where events are sent, as `POST`. Needed to make one.",
+	"WebhookRequest.eventTypes":                            "Of " + eventWords + ", or beginnings of them with `*` behind. None: all. If not given they stay as they are.",
+	"WebhookRequest.active":                                "`true` unless said otherwise.",
+	"WebhookRequest.secret":                                "What signs events, of 16 to 256 bytes. If not given one is made, or it stays.",
+	"Webhook.eventTypes":                                   "Of " + eventWords + ".",
+	"Webhook.secret":                                       "Told once, when it is made.",
+	"Webhook.tenantId":                                     "The project; not there: it is told of all projects.",
+	"Delivery.subject":                                     "The guid of the task or the backup.",
+	"Delivery.time":                                        "When it happened.",
+	"Delivery.nextAttempt":                                 "When it is tried next.",
+	"Delivery.responseStatus":                              "Of the latest answer; not there: there was none.",
+	"Delivery.responseTime":                                "Milliseconds.",
+	"Delivery.response":                                    "How the answer began.",
 	"CheckRequest.type":                                    "`" + strings.Join(checkKinds, "`, `") + "`.",
 }
 

@@ -15,14 +15,14 @@ var taskAsks = []ask{
 	{names: "to", text: "Only what was asked for at this time or earlier, in milliseconds."},
 	{names: "schedule", text: "Only what this schedule made."}, {names: "backup-policy", text: "Only what this policy made."}, {names: "backup-rule", text: "Only what this rule made."},
 	managerAsk,
-	{names: "hypervisor", text: "Finds nothing."}, {names: "mounted-backup-assigned", text: "Finds nothing: no backup can be mounted."},
+	{names: "hypervisor", text: "Finds nothing."}, {names: "mounted-backup-assigned", text: "Finds nothing."},
 }
 
 const taskText = "its state or type, or the name of what it is about; or its guid, or that of what it is about"
 
 const restoreMore = "Clients name the original as `dstProtectedEntity` of every restore, so only `overwrite` writes to it."
 
-var tasksTold = group{"tasks", "What was asked for, the newest first: backups, restores and deletions.", map[string]told{
+var tasksTold = group{"tasks", "What was asked for, the newest first: backups, restores, mounts and deletions.", map[string]told{
 	"GET /tasks":        {is: "Lists tasks", asks: taskAsks, paged: true, finds: taskText, orders: taskColumns, gives: []task{}},
 	"GET /tasks/{guid}": {is: "Shows a task", gives: task{}},
 	"PUT /tasks/{guid}/state": {

@@ -26,7 +26,7 @@ func mailingListView(l stowage.MailingList) mailingList {
 }
 
 func (a *API) mailingLists(w http.ResponseWriter, r request) error {
-	p, err := page(r.URL.Query(), map[string]string{"name": "name"})
+	p, err := page(r.URL.Query(), nameColumns)
 	if err != nil {
 		return err
 	}

@@ -148,11 +148,13 @@ type mountTask struct {
 	Mounted ref `json:"mountedBackup"`
 }
 
+type mountedBody struct {
+	Mounted ref `json:"mountedBackup"`
+}
+
 // forMounted does something with the mounted backup that a body names.
 func (a *API) forMounted(w http.ResponseWriter, r request, verb func(id string) (service.Task, error)) error {
-	var body struct {
-		Mounted ref `json:"mountedBackup"`
-	}
+	var body mountedBody
 	if err := r.read(&body); err != nil {
 		return err
 	}
@@ -180,11 +182,13 @@ func (a *API) unmount(w http.ResponseWriter, r request) error {
 	})
 }
 
+var mountColumns = map[string]string{
+	"state": "state", "node": "host", "unmountTime": "unmount", "mountTime": "created", "backup.snapshotTime": "snapshot",
+}
+
 func (a *API) mountedBackups(w http.ResponseWriter, r request) error {
 	q := r.URL.Query()
-	p, err := page(q, map[string]string{
-		"state": "state", "node": "host", "unmountTime": "unmount", "mountTime": "created", "backup.snapshotTime": "snapshot",
-	})
+	p, err := page(q, mountColumns)
 	if err != nil {
 		return err
 	}
@@ -267,10 +271,12 @@ func (a *API) fileSystems(w http.ResponseWriter, r request) error {
 	return nil
 }
 
+type listingBody struct {
+	Path text `json:"path"`
+}
+
 func (a *API) listFiles(w http.ResponseWriter, r request) error {
-	var body struct {
-		Path text `json:"path"`
-	}
+	var body listingBody
 	if err := r.read(&body); err != nil {
 		return err
 	}
@@ -282,12 +288,14 @@ func (a *API) listFiles(w http.ResponseWriter, r request) error {
 	return nil
 }
 
+type downloadBody struct {
+	Paths several[text] `json:"paths"`
+}
+
 // download sends a file, or an archive. An error before the first byte is answered
 // as such; after it, the connection is cut, so that nobody takes a part for all.
 func (a *API) download(w http.ResponseWriter, r request) error {
-	var body struct {
-		Paths several[text] `json:"paths"`
-	}
+	var body downloadBody
 	if err := r.read(&body); err != nil {
 		return err
 	}

@@ -45,7 +45,7 @@ func viewOfWebhook(w stowage.Webhook) webhookView {
 }
 
 func (a *API) webhooks(w http.ResponseWriter, r request) error {
-	p, err := page(r.URL.Query(), map[string]string{"name": "name"})
+	p, err := page(r.URL.Query(), nameColumns)
 	if err != nil {
 		return err
 	}
