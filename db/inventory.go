@@ -294,3 +294,29 @@ func (d *DB) DropInventoryJobs(ctx context.Context, before time.Time) error {
 		return nil
 	})
 }
+
+// ComputeHost is a host that servers run on.
+type ComputeHost struct {
+	Name, Zone string
+	Servers    int
+}
+
+// ComputeHosts lists the hosts of the scope's servers that are there, by name.
+func (d *DB) ComputeHosts(ctx context.Context, scope Scope) ([]ComputeHost, error) {
+	w := where{}
+	w.and("kind = ? AND present = 1 AND host <> ''", stowage.EntityServer)
+	if scope.ProjectID != "" {
+		w.and("project_id = ?", scope.ProjectID)
+	}
+	list, err := query(ctx, d, "list compute hosts", func(row rower) (h ComputeHost, err error) {
+		var attributes string
+		if err := row.Scan(&h.Name, &h.Servers, &attributes); err != nil {
+			return h, err
+		}
+		var is stowage.EntityDetails
+		err = json.Unmarshal([]byte(attributes), &is)
+		h.Zone = is.Zone // of one of its servers, as of all
+		return h, err
+	}, `SELECT host, COUNT(*), MAX(attributes) FROM entities WHERE `+w.String()+` GROUP BY host ORDER BY host LIMIT 10000`, w.args...)
+	return list, err
+}

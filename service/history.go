@@ -151,6 +151,11 @@ type ManagerView struct {
 	Alive bool
 }
 
+// ComputeHosts lists the hosts that the scope's servers were found on.
+func (s *Service) ComputeHosts(ctx context.Context, scope db.Scope) ([]db.ComputeHost, error) {
+	return s.DB.ComputeHosts(ctx, scope)
+}
+
 // Managers lists those that do the work.
 func (s *Service) Managers(ctx context.Context) ([]ManagerView, error) {
 	services, err := s.DB.Services(ctx)

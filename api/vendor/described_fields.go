@@ -112,7 +112,7 @@ var words = map[string][]string{
 	"SessionInfo.privileges": {"VE_BACKUP_SLA_READ", "VE_BACKUP_SLA_WRITE", "NODE_READ"}, "SessionInfo.language": {"EN"}, "SessionInfo.uiConsoleMode": {"STANDARD"},
 	"EntityRef.type": {"VM", "USER", "SCHEDULE", "SYSTEM_SCHEDULE"},
 	"Machine.type":   onlyVM, "Machine.hvmType": {"OPENSTACK"}, "Machine.hvType": {"KVM"}, "Machine.possibleActions": {"RESTORE", "BACKUP"},
-	"Manager.type": {"OPENSTACK"}, "Node.state": {"RUNNING", "OFFLINE", "DISABLED"}, "BackupDestination.type": destWords,
+	"Manager.type": {"OPENSTACK"}, "Hypervisor.type": {"KVM"}, "Node.state": {"RUNNING", "OFFLINE", "DISABLED"}, "BackupDestination.type": destWords,
 	"Task.state": stateWords, "Task.type": typeWords, "Task.backupType": backupTypes, "Task.restoreType": {"RESTORE", "RESTORE_AND_IMPORT", "RESTORE_AND_MOUNT"},
 	"MountTask.state": stateWords, "MountTask.type": {"MOUNT", "UNMOUNT"}, "MountTask.backupType": backupTypes, "MountTask.restoreType": {"RESTORE_AND_MOUNT"},
 	"Execution.state": {"RUNNING", "FINISHED", "FAILED", "CANCELLED"}, "Execution.definitionName": typeWords, "Execution.currentStep": typeWords,

@@ -9,6 +9,8 @@ var infrastructureTold = group{"infrastructure", "What the cloud has to choose f
 	"GET /network":                    {is: "Lists networks", asks: []ask{managerAsk}, gives: []ref{}},
 	"GET /network/shared":             {is: "Lists networks that every project may use", gives: []ref{}},
 	"GET /projects":                   {is: "Lists projects", gives: []project{}},
+	"GET /hypervisors":                {is: "Lists compute hosts with servers, to the integration account", gives: []hypervisor{}},
+	"GET /hypervisors/{guid}":         {is: "Shows a compute host, to the integration account", gives: hypervisor{}},
 	"GET /nodes":                      {is: "Lists managers, to the integration account", gives: []node{}},
 	"GET /backup-destinations":        {is: "Lists containers that hold backups, and the default one", paged: true, gives: []backupDestination{}},
 	"POST /backup-destinations/usable-for-vms": {

@@ -241,3 +241,19 @@ func TestALookThatFailsIsDoneAgainAndForgetsNothing(t *testing.T) {
 		t.Errorf("it shows %v", got)
 	}
 }
+
+// Compute hosts are the operator's business.
+func TestHypervisorsAreTheHostsOfServers(t *testing.T) {
+	h := clouded(t)
+	one := one(t, send(h, http.MethodGet, "/hypervisors", "", portal))
+	if one["host"] != "compute-1" || one["vmCount"] != 1.0 || at(one, "cluster.name") != "nova" {
+		t.Errorf("it is %v", one)
+	}
+	if got := send(h, http.MethodGet, "/hypervisors/compute-1", "", portal).JSON(t); at(got, "type.name") != "KVM" {
+		t.Errorf("it is %v", got)
+	}
+	if got := rows(t, send(h, http.MethodGet, "/hypervisors", "", demo)); len(got) != 0 {
+		t.Errorf("a tenant sees %v", got)
+	}
+	wantFault(t, send(h, http.MethodGet, "/hypervisors/compute-1", "", demo), http.StatusNotFound, "could not be found")
+}

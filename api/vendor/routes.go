@@ -78,6 +78,8 @@ func routes() []route {
 		get("/hypervisor-managers/{guid}", (*API).oneManager),
 		lists("/hypervisor-clusters", resources(stowage.ResourceZone, zoneView)),
 		lists("/hypervisor-storages", resources(stowage.ResourceVolumeType, storageView)),
+		lists("/hypervisors", (*API).hypervisors),
+		get("/hypervisors/{guid}", (*API).hypervisor),
 		lists("/nodes", (*API).nodes),
 
 		lists("/backup-destinations", (*API).destinations),
