@@ -426,8 +426,9 @@ func TestAnUnmountThatIsNotNotedIsDoneAgain(t *testing.T) {
 	if err := h.Exec(`DROP TRIGGER no`); err != nil {
 		t.Fatal(err)
 	}
+	// The lease is over, too, after such a step: whoever looks first says what he sees.
 	h.Until("the row says so", func() bool {
 		m, err := h.DB.Mount(t.Context(), db.Scope{}, guid)
-		return err == nil && m.State == stowage.MountEnded && m.Reason == "Its time was over."
+		return err == nil && (m.State == stowage.MountEnded && m.Reason == "Its time was over." || m.State == stowage.MountLost)
 	})
 }
