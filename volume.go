@@ -13,6 +13,7 @@ const (
 	VolumeRestoringBackup = "restoring-backup"
 	VolumeErrorRestoring  = "error_restoring"
 	VolumeError           = "error"
+	VolumeDeleting        = "deleting"
 )
 
 // VolumeLocation is where a volume's bytes are.

@@ -9,10 +9,12 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/stowage/stowage"
+	"github.com/stowage/stowage/cloud"
 	"github.com/stowage/stowage/drivers"
 	"github.com/stowage/stowage/drivers/drivertest"
 	"github.com/stowage/stowage/drivers/file"
@@ -350,4 +352,27 @@ func TestBasesSurviveTheDeathOfTheirManager(t *testing.T) {
 			nothing(t, h)
 		})
 	}
+}
+
+// Cinder removes the snapshots of a volume that it deletes, and does not get over one
+// that somebody else removed meanwhile.
+func TestABaseIsLeftToCinderWhileItDeletesTheVolume(t *testing.T) {
+	t.Parallel()
+	h := harness.New(t)
+	h.Start(keeps(h, h.Manager("m1")))
+	h.Volume("9", size)
+	first := backup(t, h, "9")
+	kept(t, h, "9", &first)
+	var looked atomic.Int32
+	h.Cinder.Change(func(v *cloud.Volume) {
+		v.Status = stowage.VolumeDeleting
+		looked.Add(1)
+	})
+	gone(t, h, first)
+	h.Until("it was looked at", func() bool { return looked.Load() > 2 })
+	if left := h.Snapshots(); len(left) != 1 {
+		t.Fatalf("snapshots: %v", left)
+	}
+	h.Cinder.Change(nil)
+	kept(t, h, "9", nil)
 }

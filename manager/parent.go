@@ -159,6 +159,14 @@ func baseName(j stowage.Job) string {
 	return fmt.Sprintf("backup.%s.snap.%d", strings.TrimPrefix(j.Params.Snapshot.Name, snapshotPrefix), j.Params.Snapshot.At.Unix())
 }
 
+// beingDeleted reports whether Cinder deletes the volume just now, or does not tell. It
+// lists the kept snapshots first and then removes one after another: one that is gone
+// by then it does not get over, and the volume ends in error_deleting.
+func (m *Manager) beingDeleted(ctx context.Context, volume string) bool {
+	vol, err := m.Volumes.Volume(ctx, volume)
+	return err == nil && vol.Status == stowage.VolumeDeleting || err != nil && stowage.CodeOf(err) != stowage.NotFound
+}
+
 // removeBases removes the kept snapshots that no backup will ask for any more.
 func (m *Manager) removeBases(ctx context.Context) {
 	keys, _ := m.keys()
@@ -168,7 +176,7 @@ func (m *Manager) removeBases(ctx context.Context) {
 	}
 	for _, b := range bases {
 		vols, open := m.backend(b.Backend)
-		if !open || ctx.Err() != nil {
+		if !open || ctx.Err() != nil || m.beingDeleted(ctx, b.VolumeID) {
 			continue
 		}
 		err := vols.RemoveSnapshot(ctx, b.Snapshot)

@@ -163,7 +163,7 @@ func (s *Servers) RemoveVolume(ctx context.Context, projectID, id string) error 
 	}
 	vol, err := s.volumes.Volume(ctx, id)
 	switch {
-	case stowage.CodeOf(err) == stowage.NotFound, err == nil && vol.Status == "deleting":
+	case stowage.CodeOf(err) == stowage.NotFound, err == nil && vol.Status == stowage.VolumeDeleting:
 		return nil
 	case err != nil:
 		return err
