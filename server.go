@@ -22,6 +22,9 @@ type ServerRecord struct {
 	CreatedAt time.Time         `json:"created_at,omitzero"`
 }
 
+// MaxServerDisks bounds the volumes of one server, as clouds do.
+const MaxServerDisks = 128
+
 // Rebuild is the plan by which a server is restored, kept with the job that does it.
 type Rebuild struct {
 	Name        string        `json:"name"`

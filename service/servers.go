@@ -1,7 +1,9 @@
 package service
 
 import (
+	"cmp"
 	"context"
+	"slices"
 	"time"
 
 	"github.com/stowage/stowage"
@@ -24,9 +26,6 @@ type ServerRequest struct {
 }
 
 var errNoServers = stowage.Errorf(stowage.Invalid, "There are no servers here, only volumes.")
-
-// maxDisks bounds the volumes of one server, as clouds do.
-const maxDisks = 128
 
 // BackupServer begins a backup of a server: the backups of its volumes, and the one
 // that stands for all of them, which it gives. Its volumes stay as they are: nothing
@@ -136,8 +135,8 @@ type disk struct {
 // cannot be backed up must be left out by the user: a server that comes back without
 // one of its disks is worse than an error now.
 func (s *Service) disks(ctx context.Context, projectID string, server *stowage.ServerRecord) ([]disk, error) {
-	if len(server.Disks) > maxDisks {
-		return nil, stowage.Errorf(stowage.Invalid, "Server %s has more than %d volumes.", server.ID, maxDisks)
+	if len(server.Disks) > stowage.MaxServerDisks {
+		return nil, stowage.Errorf(stowage.Invalid, "Server %s has more than %d volumes.", server.ID, stowage.MaxServerDisks)
 	}
 	var list []disk
 	for i, d := range server.Disks {
@@ -221,6 +220,12 @@ func (s *Service) Parts(ctx context.Context, set stowage.Backup) ([]Point, error
 	list, err := s.DB.SetBackups(ctx, set.ID)
 	if err != nil {
 		return nil, err
+	}
+	if set.Server != nil { // imported parts may have come in any order
+		at := func(b stowage.Backup) int {
+			return slices.IndexFunc(set.Server.Disks, func(d stowage.ServerDisk) bool { return d.Backup == b.UUID })
+		}
+		slices.SortStableFunc(list, func(a, b stowage.Backup) int { return cmp.Compare(at(a), at(b)) })
 	}
 	points := make([]Point, 0, len(list))
 	for _, b := range list {

@@ -2,10 +2,8 @@ package manifest
 
 import (
 	"encoding/binary"
-	"encoding/json"
 	"math"
 
-	"github.com/stowage/stowage"
 	"github.com/stowage/stowage/engine/chunk"
 	"github.com/stowage/stowage/engine/seal"
 )
@@ -55,8 +53,8 @@ func (r *Root) parseBody(plain []byte) error {
 	if info == nil {
 		return corrupt("the root has no JSON")
 	}
-	if err := json.Unmarshal(info, &r.Info); err != nil {
-		return stowage.Wrap(stowage.Corrupt, err, "the JSON of the root is not of this form")
+	if err := r.parseInfo(info); err != nil {
+		return err
 	}
 	r.Self = Attempt{Backup: r.Info.Backup, Fence: r.Info.Fence}
 	table := make([]Attempt, b.count(MaxAttempts, 24+len(seal.Salt{})))

@@ -124,6 +124,9 @@ func FuzzRootClear(f *testing.F) {
 
 func FuzzRootBody(f *testing.F) {
 	f.Add(body(f, sample(open)))
+	part := sample(open)
+	part.Info.Set = setOf(part)
+	f.Add(body(f, part))
 	empty := sample(open)
 	empty.Layers, empty.Packs = nil, nil
 	f.Add(body(f, empty))

@@ -27,6 +27,7 @@ type Info struct {
 	Parent      uuid.UUID            `json:"parent,omitzero"` // for the record only
 	Name        string               `json:"name,omitempty"`  // the backup's
 	Description string               `json:"description,omitempty"`
+	Set         *Set                 `json:"set,omitempty"` // nil: of a volume alone
 }
 
 // Pack is a pack as a root lists it.
@@ -53,6 +54,8 @@ type Root struct {
 	// object is not read unless every attempt it names is listed. Reading a root
 	// does not fill it.
 	Kept []Attempt
+	// SetFault is why a set that was there is not in Info. Encode does not write it.
+	SetFault string
 }
 
 // Keys gives the keys of everything the root leads to.
@@ -103,6 +106,11 @@ func (r *Root) check() error {
 		return corrupt("a volume cannot have %d bytes", i.VolumeBytes)
 	case len(r.Salts) > MaxAttempts:
 		return corrupt("the root refers to %d attempts", len(r.Salts))
+	}
+	if i.Set != nil {
+		if err := i.Set.check(i); err != nil {
+			return err
+		}
 	}
 	if s, ok := r.Salts[r.Self]; ok && s != r.Salt {
 		return corrupt("the root says its attempt has another salt than it has")
