@@ -75,6 +75,7 @@ type made struct {
 	name    string
 	at      time.Duration // after noon
 	open    bool          // not sealed
+	set     *manifest.Set // nil: it is of a volume alone
 }
 
 // make makes a backup of random bytes, and gives them.
@@ -96,7 +97,7 @@ func (r *rig) make(m made) []byte {
 		Source: bytesSource{bytes.NewReader(data)}, Store: r.Store, Attempt: manifest.Attempt{Backup: m.id, Fence: m.fence}, Key: key,
 		Info: manifest.Info{
 			Backup: m.id, Fence: m.fence, Project: m.project, Volume: stowage.VolumeRecord{ID: m.volume, Name: "data"},
-			SnapshotAt: noon.Add(m.at), CreatedAt: noon, Name: m.name,
+			SnapshotAt: noon.Add(m.at), CreatedAt: noon, Name: m.name, Set: m.set,
 		},
 		Check: func(context.Context) error { return nil },
 	})

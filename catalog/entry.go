@@ -5,6 +5,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/stowage/stowage"
 	"github.com/stowage/stowage/engine"
 	"github.com/stowage/stowage/engine/cinderbackup"
@@ -42,6 +44,11 @@ type Entry struct {
 	VolumeName            string
 	SnapshotAt, CreatedAt time.Time
 
+	// Of a backup that is part of a server's: that one, and the server. SetFault
+	// is why what the root says of it is not believed.
+	Set                            uuid.UUID
+	ServerID, ServerName, SetFault string
+
 	// Of a backup that cinder-backup made. Attempt has no fence then, Root is
 	// the name of its _metadata, Digest the chain's, and StoredBytes is not
 	// known.
@@ -75,6 +82,10 @@ func (e *Entry) tell(root *engine.Opened) {
 	e.Incremental, e.VolumeBytes = i.Incremental, i.VolumeBytes
 	e.Name, e.Description, e.VolumeName = clip(i.Name, maxText), clip(i.Description, maxText), clip(i.Volume.Name, maxText)
 	e.SnapshotAt, e.CreatedAt = i.SnapshotAt, i.CreatedAt
+	e.Set, e.ServerID, e.ServerName, e.SetFault = uuid.Nil, "", "", root.SetFault
+	if s := i.Set; s != nil {
+		e.Set, e.ServerID, e.ServerName = s.Backup, strings.Clone(s.Server.ID), clip(s.Server.Name, maxText)
+	}
 	e.Objects = int64(root.Objects().Len()) + 1
 	for _, p := range root.Packs {
 		if p.Backup == e.Backup {
