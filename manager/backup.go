@@ -102,6 +102,9 @@ func (t *task) store(ctx context.Context, vols drivers.Volumes, source drivers.S
 		},
 		Check: func(ctx context.Context) error { return vols.CheckSnapshot(ctx, snap) },
 	}
+	if err := t.tellSet(ctx, &in.Info); err != nil {
+		return none, err
+	}
 	from, err := t.parent(ctx, store)
 	if err != nil {
 		return none, err

@@ -3,8 +3,11 @@ package manager
 import (
 	"context"
 
+	"github.com/google/uuid"
+
 	"github.com/stowage/stowage"
 	"github.com/stowage/stowage/db"
+	"github.com/stowage/stowage/engine/manifest"
 	"github.com/stowage/stowage/rpc"
 )
 
@@ -49,6 +52,33 @@ func (t *task) doStore(ctx context.Context) error {
 	move := db.BackupMove{ID: t.backup.ID, From: stowage.BackupCreating, To: stowage.BackupAvailable, Result: &result, Now: t.Now()}
 	if !t.end(ctx, db.JobEnd{State: stowage.JobFinished, Move: &move, Now: t.Now()}, nil) {
 		return errLost
+	}
+	return nil
+}
+
+// tellSet has the backup of a volume tell what server's backup it is part of: with the
+// database lost, the objects alone say how a server is built again. What does not fit
+// is left out, since the volume can be restored without it.
+func (t *task) tellSet(ctx context.Context, info *manifest.Info) error {
+	if t.backup.SetID == 0 {
+		return nil
+	}
+	set, err := t.DB.Backup(ctx, db.Scope{}, t.backup.SetID)
+	if err != nil && stowage.CodeOf(err) != stowage.NotFound {
+		return err
+	}
+	if err == nil && set.Server == nil {
+		err = stowage.Errorf(stowage.Invalid, "It is not of a server.")
+	}
+	id := uuid.Nil
+	if err == nil {
+		id, err = uuid.Parse(set.UUID)
+	}
+	if err == nil {
+		err = info.AddSet(&manifest.Set{Backup: id, Name: set.Name, Description: set.Description, CreatedAt: set.CreatedAt, Server: *set.Server})
+	}
+	if err != nil {
+		t.log.WarnContext(ctx, "the backup is stored without what the server is", "set", t.backup.SetID, "error", err)
 	}
 	return nil
 }
