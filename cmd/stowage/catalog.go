@@ -36,7 +36,7 @@ func scanCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "scan", Short: "List, and verify, the backups in a container", Args: cobra.NoArgs,
 		Long: `Lists every backup whose root is in the container, a volume's in the order of
-their snapshots. With --verify, each is verified besides: quick looks at every
+their snapshots, and of which server's backup one is part. With --verify, each is verified besides: quick looks at every
 object, deep reads all that a restore reads. It ends with an error if anything
 is wrong.
 
@@ -131,6 +131,12 @@ func (s *scan) tell(e catalog.Entry, damages []engine.Damage) {
 		}
 	}
 	fmt.Fprintf(s.out, row, at, e.Backup, e.VolumeID, gib, kind, sealed, e.State, name)
+	if e.Set != uuid.Nil {
+		fmt.Fprintf(s.out, "    part of %s, the backup of server %s %s\n", e.Set, e.ServerID, strconv.Quote(e.ServerName))
+	}
+	if e.SetFault != "" {
+		fmt.Fprintf(s.out, "    what it says of its server is not believed: %s\n", plain(e.SetFault))
+	}
 	for _, d := range damages {
 		fmt.Fprintf(s.out, "    %s: %s\n", plain(d.Name), plain(d.Why))
 	}
@@ -157,6 +163,12 @@ type listed struct {
 	Objects     int64         `json:"objects"`
 	Incremental bool          `json:"incremental"`
 	Sealed      bool          `json:"sealed"`
+
+	// Of a backup that is part of a server's.
+	Set        uuid.UUID `json:"set,omitzero"`
+	Server     string    `json:"server,omitempty"`
+	ServerName string    `json:"server_name,omitempty"`
+	SetFault   string    `json:"set_fault,omitempty"`
 }
 
 type damage struct {
@@ -169,6 +181,7 @@ func (s *scan) line(e catalog.Entry, damages []engine.Damage) error {
 		Backup: e.Backup, Volume: e.VolumeID, Root: e.Root, State: e.State, Why: e.Why, Name: e.Name, Description: e.Description,
 		VolumeName: e.VolumeName, SnapshotAt: e.SnapshotAt, CreatedAt: e.CreatedAt, VolumeBytes: e.VolumeBytes,
 		StoredBytes: e.StoredBytes, Objects: e.Objects, Incremental: e.Incremental, Sealed: e.Sealed,
+		Set: e.Set, Server: e.ServerID, ServerName: e.ServerName, SetFault: e.SetFault,
 	}
 	for _, d := range damages {
 		l.Damages = append(l.Damages, damage{d.Name, d.Why})

@@ -7,13 +7,10 @@ import (
 	"maps"
 	"os"
 	"slices"
-	"time"
 
-	"github.com/google/uuid"
 	"github.com/spf13/cobra"
 
 	"github.com/stowage/stowage/catalog"
-	"github.com/stowage/stowage/db"
 	"github.com/stowage/stowage/engine/cinderbackup"
 )
 
@@ -32,6 +29,10 @@ func importCommand() *cobra.Command {
 one, so that its project sees it and restores it as before. All its objects are
 looked at first: a damaged one is refused. What is in the database already is
 left as it is, so this can be run again.
+
+A backup that is part of a server's brings that back, too: with it comes what the
+server was, so that it can be built again. Until the last of its parts is imported,
+the server's backup is in error, and says which are not there.
 
 Backups share objects, and a delete removes what no backup in the database needs.
 So import all of a container before anybody can delete one of its backups.
@@ -76,7 +77,7 @@ func (o *importOptions) run(ctx context.Context) (err error) {
 	}
 	defer func() { err = errors.Join(err, closeDB()) }()
 	c.Unsealed = o.unsealed
-	i := &imports{Catalog: c.Catalog, db: d, volumes: map[string]bool{}}
+	i := newImports(c.Catalog, d)
 	if err := i.all(ctx, o.volume, id); err != nil {
 		return err
 	}
@@ -100,61 +101,6 @@ func (o *importOptions) records() ([]cinderbackup.Record, error) {
 		return nil, fmt.Errorf("--record %s: %w", o.record, err)
 	}
 	return list, nil
-}
-
-// imports fills a database.
-type imports struct {
-	*catalog.Catalog
-	db *db.DB
-
-	added, there, refused int
-	volumes               map[string]bool // that were seen
-}
-
-func (i *imports) all(ctx context.Context, volume string, backup uuid.UUID) error {
-	if backup == uuid.Nil {
-		return i.Scan(ctx, volume, func(e catalog.Entry) error { return i.one(ctx, e) })
-	}
-	e, err := i.Find(ctx, volume, backup)
-	if err != nil {
-		return err
-	}
-	return i.one(ctx, e)
-}
-
-func (i *imports) one(ctx context.Context, e catalog.Entry) error {
-	i.volumes[e.VolumeID] = true
-	done, err := false, error(nil)
-	if e.Good() {
-		done, err = i.Import(ctx, i.db, e, time.Now())
-	} else {
-		err = fmt.Errorf("it is %s: %s", e.State, e.Why)
-	}
-	switch {
-	case ctx.Err() != nil:
-		return ctx.Err()
-	case err != nil:
-		i.refused++
-		fmt.Printf("%s of volume %s: not imported: %s\n", e.Backup, e.VolumeID, plain(err.Error()))
-	case done:
-		i.added++
-		fmt.Printf("%s of volume %s: imported\n", e.Backup, e.VolumeID)
-	default:
-		i.there++
-		fmt.Printf("%s of volume %s: there already\n", e.Backup, e.VolumeID)
-	}
-	return nil
-}
-
-func (i *imports) end() error {
-	fmt.Printf("%d imported, %d there already, %d refused.\n", i.added, i.there, i.refused)
-	switch {
-	case i.refused == 0:
-		return nil
-	case i.Format == catalog.CinderBackup:
-		return fmt.Errorf("%d backups were not imported", i.refused)
-	}
-	return fmt.Errorf("%d backups were not imported: deleting others of their volumes takes what they share with those", i.refused)
 }
 
 // take takes over the objects of the volumes that were seen.
