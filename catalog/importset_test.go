@@ -1,8 +1,13 @@
 package catalog_test
 
 import (
+	"bytes"
 	"context"
+	"encoding/binary"
+	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
@@ -14,7 +19,10 @@ import (
 	"github.com/stowage/stowage"
 	"github.com/stowage/stowage/catalog"
 	"github.com/stowage/stowage/db"
+	"github.com/stowage/stowage/drivers/file"
+	"github.com/stowage/stowage/engine/codec"
 	"github.com/stowage/stowage/engine/manifest"
+	"github.com/stowage/stowage/engine/seal"
 )
 
 // setID is the UUID of a server's backup.
@@ -323,5 +331,56 @@ func TestAScanTellsOfServers(t *testing.T) {
 	}
 	if _, err := r.ImportSet(context.Background(), nil, entries[1], noon); stowage.CodeOf(err) != stowage.Invalid {
 		t.Errorf("a set of none: %v", err)
+	}
+}
+
+// What its root says of a server is not believed: the volume's backup is there all the
+// same, and can be imported and restored.
+func TestABackupWithASetThatIsNotBelievedIsImported(t *testing.T) {
+	r := newRig(t)
+	r.Unsealed = true
+	want := r.make(made{id: id(1), fence: 1, open: true})
+	name := manifest.RootName("9", manifest.Attempt{Backup: id(1), Fence: 1})
+	data := make([]byte, 1<<16)
+	n, err := r.Store.Get(t.Context(), name, data, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := codec.New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	const before = seal.HeaderBytes + 4 // of the length of the body
+	body := make([]byte, binary.BigEndian.Uint32(data[before:]))
+	if err := c.Decompress(body, data[before+4:n]); err != nil {
+		t.Fatal(err)
+	}
+	const set = `"set":{"server":{"name":"\u001b"}},`
+	body = slices.Insert(body, 5, []byte(set)...)
+	binary.BigEndian.PutUint32(body, binary.BigEndian.Uint32(body)+uint32(len(set)))
+	frame, err := c.Compress(make([]byte, 0, codec.Bound(len(body))), body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.put(name, string(append(binary.BigEndian.AppendUint32(bytes.Clone(data[:before]), uint32(len(body))), frame...)))
+
+	e := r.finds("", "9 1/1 readable")[0]
+	if e.Set != uuid.Nil || e.SetFault == "" || strings.Contains(e.SetFault, "\x1b") {
+		t.Errorf("it is %+v", e)
+	}
+	if done, err := r.Import(t.Context(), r.database(), e, noon); err != nil || !done {
+		t.Errorf("import: %v, %v", done, err)
+	}
+	image := filepath.Join(t.TempDir(), "image")
+	target, err := file.CreateImage(image, e.VolumeBytes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(r.Restore(t.Context(), e, target, nil), target.Close()); err != nil {
+		t.Error(err)
+	}
+	if got, err := os.ReadFile(image); err != nil || !bytes.Equal(got, want) {
+		t.Errorf("the image is not equal: %v", err)
 	}
 }
