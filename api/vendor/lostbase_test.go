@@ -168,3 +168,17 @@ func TestAServerWithoutAVolumeComesBackInError(t *testing.T) {
 	awaitTask(h, guidOf(task), "FINISHED")
 	h.Until("no object is left", func() bool { return len(h.Objects()) == 0 })
 }
+
+// A server that has more to tell than a root takes is backed up all the same.
+func TestAServerWithTooMuchToTellIsBackedUp(t *testing.T) {
+	h, _, _, _ := farm(t)
+	h.Volume("31", 100_000)
+	id := place(h, stowage.ServerRecord{
+		ProjectID: "demo", Name: "novel", FlavorID: "f1", Metadata: map[string]string{"text": strings.Repeat("x", 5000)},
+		Disks: []stowage.ServerDisk{{VolumeID: "31", Device: "/dev/vda", Boot: true}},
+	})
+	_, _, backup := exported(h, id, "FULL")
+	if at(backup, "status.name") != "SUCCESS" || !h.LogContains("stored without what the server is") {
+		t.Errorf("the backup is %v", backup)
+	}
+}
