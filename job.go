@@ -137,6 +137,9 @@ type JobParams struct {
 	Volume VolumeLocation `json:"volume,omitzero"`
 	// The snapshot a backup reads, once taken.
 	Snapshot Snapshot `json:"snapshot,omitzero"`
+	// The snapshot that Cinder took while the server's guest was quiesced. If there is
+	// one it is read, and the other, which is older, is only for the next to begin from.
+	Quiesced Snapshot `json:"quiesced,omitzero"`
 	// A restore has begun to write: the volume is not what it was.
 	Touched bool `json:"touched,omitempty"`
 	// How often the work is tried again after a failure; nil: as the operator says.
@@ -157,6 +160,14 @@ type JobParams struct {
 	Mount string `json:"mount,omitempty"`
 	// The prefix of the objects of the attempt under way.
 	Prefix string `json:"prefix,omitempty"`
+}
+
+// Read is the snapshot that a backup reads.
+func (p JobParams) Read() Snapshot {
+	if p.Quiesced.ID != "" {
+		return p.Quiesced
+	}
+	return p.Snapshot
 }
 
 // Waits reports whether the job is one that waits for its parts, and does nothing else.

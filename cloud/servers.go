@@ -2,6 +2,8 @@ package cloud
 
 import (
 	"context"
+	"slices"
+	"strings"
 
 	"github.com/stowage/stowage"
 )
@@ -63,6 +65,18 @@ type Servers interface {
 	// server is gone and its volumes are free: Unavailable while they are not. Nothing there is no error.
 	RemoveServer(ctx context.Context, projectID, mark string) error
 
+	// SnapshotServer has Nova take snapshots of all volumes of a server that runs and
+	// boots from a volume, in the project, and returns when they can be read: volumes
+	// with the ids that Cinder gave. Nova quiesces the guest meanwhile if an agent in it
+	// answers, and does not tell whether one did. The mark finds them again, for
+	// RemoveServerSnapshots; whatever the error is, some may have been taken.
+	SnapshotServer(ctx context.Context, projectID, id, mark string) (map[string]string, error)
+
+	// RemoveServerSnapshots has Cinder remove the snapshots of a mark that are of the
+	// volumes for which of says so, and returns when they are gone: Unavailable while
+	// they are not. Nothing there is no error.
+	RemoveServerSnapshots(ctx context.Context, projectID, mark string, of func(volumeID string) bool) error
+
 	// Console gives the end of what the server wrote on its console, at most some
 	// hundred lines. Unavailable: there is none yet.
 	Console(ctx context.Context, id string) (string, error)
@@ -81,4 +95,15 @@ type Servers interface {
 	// with a user's token, and RemoveVolume deletes one that nobody uses; gone is no error.
 	CreateVolume(ctx context.Context, projectID string, req VolumeRequest) (Volume, error)
 	RemoveVolume(ctx context.Context, projectID, id string) error
+}
+
+// agentProperty is the property of an image, and so of a volume made of it, by which
+// Nova knows that QEMU's guest agent answers in its guests.
+const agentProperty = "hw_qemu_guest_agent"
+
+// GuestAgent reports whether the image metadata of what a server boots from says that
+// the guest agent is in it, in the words that OpenStack takes for true.
+func GuestAgent(image map[string]string) bool {
+	says := strings.ToLower(strings.TrimSpace(image[agentProperty]))
+	return slices.Contains([]string{"1", "t", "true", "on", "y", "yes"}, says)
 }

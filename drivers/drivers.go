@@ -110,6 +110,15 @@ type Bases interface {
 	KeepSnapshot(ctx context.Context, snap stowage.Snapshot, name string) (stowage.Snapshot, error)
 }
 
+// CinderSnapshots is what a driver can do that finds snapshots which Cinder took.
+type CinderSnapshots interface {
+	Volumes
+	// CinderSnapshot gives the snapshot of the volume that Cinder knows by this id. It is
+	// opened and checked like any other, and is for whoever asked Cinder for it to have
+	// removed. NotFound: there is none.
+	CinderSnapshot(ctx context.Context, vol stowage.VolumeLocation, id string) (stowage.Snapshot, error)
+}
+
 // Orphans is what a driver can do whose kept snapshots do not go with their
 // volume when a user deletes it: list those whose volume is gone for certain.
 // They are of use to nobody, CheckSnapshot gives NotFound for them, and

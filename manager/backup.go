@@ -68,7 +68,7 @@ func (t *task) doBackup(ctx context.Context) error {
 			SizeGiB:     max(t.backup.SizeGiB, stowage.SizeGiB(result.VolumeBytes)),
 			VolumeBytes: result.VolumeBytes, StoredBytes: result.StoredBytes, ObjectCount: result.ObjectCount,
 			Incremental: result.Mode != engine.Full, Manifest: result.Root, ManifestDigest: result.RootDigest,
-			SnapshotAt: t.job.Params.Snapshot.At,
+			SnapshotAt: t.job.Params.Read().At,
 		},
 	}
 	reach := func(ctx context.Context) (*db.ReachMove, error) { return t.reachMade(ctx, result.Reach, result.Spare) }
@@ -92,7 +92,7 @@ func (t *task) store(ctx context.Context, vols drivers.Volumes, source drivers.S
 	if err != nil {
 		return none, err
 	}
-	snap := t.job.Params.Snapshot
+	snap := t.job.Params.Read()
 	attempt := manifest.Attempt{Backup: id, Fence: uint64(t.job.Fence)}
 	in := engine.BackupInput{
 		Source: source, Store: store, Attempt: attempt, Key: key, Progress: &t.progress,
@@ -149,7 +149,7 @@ func (t *task) unused(ctx context.Context, store drivers.Store, prefix string) e
 // if it is still there, or a new one of the locked volume.
 func (t *task) source(ctx context.Context, vols drivers.Volumes) (drivers.Source, error) {
 	if t.job.Params.Snapshot.ID != "" {
-		source, err := vols.OpenSnapshot(ctx, t.job.Params.Snapshot)
+		source, err := vols.OpenSnapshot(ctx, t.job.Params.Read())
 		if stowage.CodeOf(err) != stowage.NotFound {
 			return source, err
 		}

@@ -19,8 +19,8 @@ type piece struct {
 
 // doExport takes snapshots of all volumes of a server, one right behind the other in
 // the order of their devices, and lets the jobs go that store them. Nothing is locked:
-// the volumes are in use, and stay so. Nova has no call that would quiesce a guest, so
-// what is on them is what a power cut would leave.
+// the volumes are in use, and stay so. What is on them is what a power cut would leave,
+// unless Nova takes snapshots of a quiesced guest: then those are stored.
 //
 // What an earlier attempt took is of another moment: it is removed first. Once the
 // parts are let go, no other attempt can come.
@@ -28,6 +28,11 @@ func (t *task) doExport(ctx context.Context) error {
 	pieces, err := t.pieces(ctx)
 	if err != nil {
 		return transient(err)
+	}
+	if t.job.Leftover {
+		if err := t.dropQuiesced(ctx, t.job, func(string) bool { return true }); err != nil {
+			return transient(fmt.Errorf("remove what Nova took for an earlier attempt: %w", err))
+		}
 	}
 	for i := range pieces {
 		p := &pieces[i]
@@ -38,6 +43,7 @@ func (t *task) doExport(ctx context.Context) error {
 		}
 		p.job.Leftover = true
 		p.job.Params.Snapshot = stowage.Snapshot{Name: p.job.Params.Snapshot.Name, Volume: p.job.Params.Volume}
+		p.job.Params.Quiesced = stowage.Snapshot{}
 		if err := t.DB.Note(ctx, p.job, t.Now()); err != nil {
 			return err
 		}
@@ -51,6 +57,10 @@ func (t *task) doExport(ctx context.Context) error {
 		if err != nil {
 			return transient(fmt.Errorf("take a snapshot of volume %s: %w", p.job.VolumeID, err))
 		}
+	}
+	notQuiesced, err := t.quiesce(ctx, pieces)
+	if err != nil {
+		return err
 	}
 	for _, p := range pieces {
 		if err := t.DB.Note(ctx, p.job, t.Now()); err != nil {
@@ -68,10 +78,12 @@ func (t *task) doExport(ctx context.Context) error {
 		BackupID: t.job.BackupID, EntityID: t.job.EntityID, Priority: t.job.Priority, ParentID: t.job.ID, By: t.job.By,
 		ReadyAt: now, CreatedAt: now, UpdatedAt: now,
 	}
-	if !t.end(ctx, db.JobEnd{State: stowage.JobFinished, LetGo: true, Next: &store, Now: now}, nil) {
+	if !t.end(ctx, db.JobEnd{State: stowage.JobFinished, Error: notQuiesced, LetGo: true, Next: &store, Now: now}, nil) {
 		return errLost
 	}
 	t.ringParts(ctx, pieces)
+	t.job.State = stowage.JobFinished
+	t.tidy(ctx, t.job)
 	return nil
 }
 
@@ -135,9 +147,9 @@ func (t *task) notAllHere() error {
 }
 
 func spread(pieces []piece) time.Duration {
-	first, last := pieces[0].job.Params.Snapshot.At, pieces[0].job.Params.Snapshot.At
+	first, last := pieces[0].job.Params.Read().At, pieces[0].job.Params.Read().At
 	for _, p := range pieces {
-		if at := p.job.Params.Snapshot.At; at.Before(first) {
+		if at := p.job.Params.Read().At; at.Before(first) {
 			first = at
 		} else if at.After(last) {
 			last = at

@@ -221,13 +221,8 @@ func (m *Manager) tidy(ctx context.Context, j stowage.Job) {
 		}
 	}
 	if vols, ok := m.backend(j.Backend); ok && j.Leftover {
-		kept, err := m.keepBase(ctx, vols, j)
-		if err != nil {
-			log.WarnContext(ctx, "snapshot not kept yet, a sweep will", "error", err)
-		} else if kept {
-			j.Leftover = false
-		} else if err := vols.RemoveSnapshot(ctx, j.Params.Snapshot); err != nil {
-			log.WarnContext(ctx, "snapshot not removed, a sweep will", "error", err)
+		if err := m.tidySnapshots(ctx, vols, j); err != nil {
+			log.WarnContext(ctx, "snapshots not tidied, a sweep will", "error", err)
 		} else {
 			j.Leftover = false
 		}
@@ -238,6 +233,19 @@ func (m *Manager) tidy(ctx context.Context, j stowage.Job) {
 	if err := m.DB.Tidied(ctx, j, m.Now()); err != nil {
 		log.WarnContext(ctx, "tidying not noted, a sweep will do it again", "error", err)
 	}
+}
+
+// tidySnapshots removes the snapshots of a job that has ended, or keeps what the next
+// begins from.
+func (m *Manager) tidySnapshots(ctx context.Context, vols drivers.Volumes, j stowage.Job) error {
+	if err := m.tidyQuiesced(ctx, j); err != nil || j.Kind == stowage.JobExport {
+		return err
+	}
+	kept, err := m.keepBase(ctx, vols, j)
+	if err != nil || kept {
+		return err
+	}
+	return vols.RemoveSnapshot(ctx, j.Params.Snapshot)
 }
 
 // lateLocks is how long a lock (or a volume) whose answer got lost is looked

@@ -41,6 +41,7 @@ func Servers(t *testing.T, f ServersFixture) {
 	t.Run("what is another's is noted", f.testTaken)
 	t.Run("removed without its volumes", f.testRemove)
 	t.Run("a server without a host is removed", f.testNoHost)
+	t.Run("snapshots of all volumes", f.testSnapshots)
 	t.Run("what cannot be built is refused", f.testRefused)
 	t.Run("volumes of a project", f.testVolumes)
 	t.Run("a network that leads nowhere", f.testTestNetwork)
@@ -303,6 +304,8 @@ func (f ServersFixture) testForeign(t *testing.T) {
 	wantCode(t, err, stowage.Forbidden, "build a server")
 	wantCode(t, f.Servers.RemoveServer(t.Context(), f.Foreign, req.Mark), stowage.Forbidden, "remove a server")
 	wantCode(t, f.Servers.RemoveVolume(t.Context(), f.Foreign, noSuchID), stowage.Forbidden, "remove a volume")
+	err = f.Servers.RemoveServerSnapshots(t.Context(), f.Foreign, req.Mark, func(string) bool { return true })
+	wantCode(t, err, stowage.Forbidden, "remove snapshots")
 }
 
 // In a network that stands for another, a server keeps the addresses that it has there.

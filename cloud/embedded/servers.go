@@ -20,12 +20,16 @@ import (
 // Servers stands in for Nova and Neutron: servers that hold volumes and addresses,
 // and do nothing. They live in memory and go with it; standalone mode has none.
 type Servers struct {
+	// Snapshots takes snapshots of volumes, in Cinder's place. Nil: nothing does.
+	Snapshots Snapshots
+
 	volumes *Volumes
 
 	mu       sync.Mutex
 	servers  map[string]*server
 	networks []string
 	console  string
+	taken    []taken
 }
 
 type server struct {
@@ -133,6 +137,13 @@ func (s *Servers) Server(ctx context.Context, id string) (stowage.ServerRecord, 
 	}
 	r := one.ServerRecord
 	r.Disks, r.Ports, r.Metadata = slices.Clone(r.Disks), slices.Clone(r.Ports), maps.Clone(r.Metadata)
+	if len(r.Disks) > 0 && r.Disks[0].Boot {
+		vol, err := s.volumes.Volume(ctx, r.Disks[0].VolumeID)
+		if err != nil && stowage.CodeOf(err) != stowage.NotFound {
+			return stowage.ServerRecord{}, err
+		}
+		r.Agent = cloud.GuestAgent(vol.ImageMetadata)
+	}
 	return r, nil
 }
 

@@ -49,7 +49,8 @@ type site struct {
 	volumes map[string]string // status by id
 	asked   map[string]any    // the last server asked for
 	refuse  func(port map[string]any) (status int, kind, message string)
-	did     []string // writes, each with whose token
+	fakeImages
+	did []string // writes, each with whose token
 }
 
 func newSite(t *testing.T) (*site, *rig, *openstack.Servers) {
@@ -95,7 +96,7 @@ func newSite(t *testing.T) (*site, *rig, *openstack.Servers) {
 	handle("GET /compute/v2.1/servers/{id}", c.showServer)
 	handle("GET /compute/v2.1/servers/{id}/os-volume_attachments", c.attachments)
 	handle("PUT /compute/v2.1/servers/{id}/os-volume_attachments/{volume}", c.keep)
-	handle("POST /compute/v2.1/servers/{id}/action", c.dropServer)
+	handle("POST /compute/v2.1/servers/{id}/action", c.act)
 	handle("DELETE /compute/v2.1/servers/{id}", c.dropServer)
 	handle("GET /net/v2.0/ports", c.listPorts)
 	handle("POST /net/v2.0/ports", c.makePort)
@@ -123,9 +124,10 @@ func newSite(t *testing.T) (*site, *rig, *openstack.Servers) {
 	handle("DELETE /volume/v3/{project}/volumes/{id}", func(w http.ResponseWriter, _ *http.Request) {
 		refuse(w, 400, "badRequest", "Invalid volume: Volume status must be available or error.")
 	})
+	c.serveImages(handle)
 	g := newRig(t, "", mux)
 	url := g.session.endpoint
-	g.session.endpoints = map[string]string{"compute": url + "/compute/v2.1", "network": url + "/net", "volumev3": url + "/volume/v3/" + serviceProject}
+	g.session.endpoints = map[string]string{"compute": url + "/compute/v2.1", "network": url + "/net", "image": url + "/image", "volumev3": url + "/volume/v3/" + serviceProject}
 	return c, g, openSite(t, g)
 }
 

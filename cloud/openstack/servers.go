@@ -28,8 +28,8 @@ type ServersOptions struct {
 // Nova of Queens (microversion 2.60) or later is enough; what older ones than Ussuri
 // (2.85) lack, users are told in notes.
 type Servers struct {
-	nova, neutron neighbour
-	volumes       *Volumes
+	nova, neutron, glance neighbour
+	volumes               *Volumes
 
 	mu    sync.Mutex
 	minor int // of Nova's newest microversion, 2.minor; 0: not asked yet
@@ -51,7 +51,8 @@ func NewServers(o ServersOptions) (*Servers, error) {
 		return nil, errors.New("servers need a session, sessions in projects, and volumes that have them")
 	}
 	return &Servers{
-		nova: computeService(o.Options), neutron: o.Options.beside("network service", "v2.0", "network"), volumes: o.Volumes,
+		nova: computeService(o.Options), neutron: o.Options.beside("network service", "v2.0", "network"),
+		glance: o.Options.beside("image service", "v2", "image"), volumes: o.Volumes,
 	}, nil
 }
 
@@ -67,6 +68,11 @@ func (s *Servers) Server(ctx context.Context, id string) (stowage.ServerRecord, 
 	}
 	if r.Disks, err = s.disks(ctx, body); err != nil {
 		return stowage.ServerRecord{}, err
+	}
+	if len(r.Disks) > 0 && r.Disks[0].Boot {
+		if r.Agent, err = s.agent(ctx, r.Disks[0].VolumeID); err != nil {
+			return stowage.ServerRecord{}, err
+		}
 	}
 	r.Ports, err = s.portsOf(ctx, id)
 	return r, err

@@ -13,9 +13,9 @@ import (
 // tenant is the service inside a project, with the rights it has there.
 type tenant struct {
 	*Servers
-	project       string
-	nova, neutron *neighbour
-	mark          string
+	project                       string
+	nova, neutron, cinder, glance *neighbour
+	mark                          string
 }
 
 func (s *Servers) tenant(project, mark string) (*tenant, error) {
@@ -27,7 +27,15 @@ func (s *Servers) tenant(project, mark string) (*tenant, error) {
 		return nil, err
 	}
 	neutron, err := s.neutron.in(project)
-	return &tenant{Servers: s, project: project, nova: nova, neutron: neutron, mark: mark}, err
+	if err != nil {
+		return nil, err
+	}
+	cinder, err := s.volumes.in(project)
+	if err != nil {
+		return nil, err
+	}
+	glance, err := s.glance.in(project)
+	return &tenant{Servers: s, project: project, nova: nova, neutron: neutron, cinder: cinder, glance: glance, mark: mark}, err
 }
 
 // marked gives the project's servers with the mark. Nova does not filter by metadata,
@@ -44,7 +52,7 @@ func (t *tenant) marked(ctx context.Context) ([]serverBody, error) {
 	return found, err
 }
 
-// portName is that of all ports that are made for a mark.
+// portName is that of all ports that are made for a mark, and of its image.
 func (t *tenant) portName() string { return portPrefix + t.mark }
 
 const portPrefix = "stowage-"

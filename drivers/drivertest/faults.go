@@ -27,6 +27,7 @@ const (
 	OpKeepSnapshot   Op = "KeepSnapshot"
 	OpLeftovers      Op = "Leftovers"
 	OpOrphans        Op = "Orphans"
+	OpCinderSnapshot Op = "CinderSnapshot"
 
 	OpReadAt      Op = "ReadAt"
 	OpAllocated   Op = "Allocated"

@@ -21,7 +21,7 @@ func FaultyStores(stores drivers.Stores, faults *Faults) drivers.Stores {
 
 // FaultyVolumes passes everything on to the volumes, except for the faults,
 // and wraps what it opens. It can do what the volumes can: Bases, Leftovers and
-// Orphans.
+// Orphans. Snapshots of Cinder's it has none where the volumes cannot find them.
 func FaultyVolumes(volumes drivers.Volumes, faults *Faults) drivers.Volumes {
 	faulty := &faultyVolumes{volumes, faults}
 	bases, keeps := volumes.(drivers.Bases)

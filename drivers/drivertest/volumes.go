@@ -67,6 +67,7 @@ func Volumes(t *testing.T, fixture func(t *testing.T) VolumesFixture) {
 		{"removed while read is not found", snapshotRemovedWhileRead},
 		{"remove twice", snapshotRemoveTwice},
 		{"snapshot outlives its volume", snapshotOfDeleted},
+		{"snapshot that Cinder took", cindersSnapshot},
 		{"allocated covers the data", allocatedCovers},
 		{"allocated keeps its bounds", allocatedBounds},
 		{"allocated ends early", allocatedEnds},

@@ -41,10 +41,39 @@ func (p portal) export(kind, destination string, servers ...string) (backups []s
 		"backupType": kind, "backupDestination": fields{"guid": destination}, "protectedEntities": servers,
 	}).want(p.s, 200).into(p.s, &tasks)
 	for _, t := range tasks {
-		backups = append(backups, p.finish(t.GUID).Backup.GUID)
+		done := p.finish(t.GUID)
+		if done.StatusInfo != "" {
+			p.s.Errorf("the task says %q", done.StatusInfo)
+		}
+		backups = append(backups, done.Backup.GUID)
 		p.finish(p.next(t.GUID, "STORE").GUID)
 	}
 	return backups
+}
+
+// taken are the snapshots that Cinder has of volumes, and the images that are ours.
+func (s *site) taken(volumes []string) (names []string) {
+	s.Helper()
+	var got struct {
+		Snapshots []struct {
+			Name     string
+			VolumeID string `json:"volume_id"`
+		}
+		Images []struct{ Name string }
+	}
+	s.demo.cinder(http.MethodGet, "/snapshots/detail", nil).want(s, 200).into(s, &got)
+	for _, one := range got.Snapshots {
+		if slices.Contains(volumes, one.VolumeID) {
+			names = append(names, one.Name)
+		}
+	}
+	s.demo.call(http.MethodGet, stacktest.Env(s, "GLANCE_URL")+"/v2/images", nil, nil).want(s, 200).into(s, &got)
+	for _, one := range got.Images {
+		if strings.HasPrefix(one.Name, "stowage-") {
+			names = append(names, one.Name)
+		}
+	}
+	return names
 }
 
 // exportAsPanel backs a server up in full in the words of the newer panel, which sends
@@ -63,7 +92,9 @@ func (p portal) exportAsPanel(server, destination string) {
 		}}},
 	}).want(p.s, 200).into(p.s, &tasks)
 	guid := tasks.([]any)[0].(map[string]any)["guid"].(string)
-	p.finish(guid)
+	if done := p.finish(guid); done.StatusInfo != "" { // where Nova quiesces
+		p.s.Errorf("the task says %q", done.StatusInfo)
+	}
 	p.finish(p.next(guid, "STORE").GUID)
 }
 
@@ -142,6 +173,7 @@ func TestAServerIsExportedWhileItRunsAndBuiltAgain(t *testing.T) {
 		fill(s, v, size, mixed(fmt.Sprint(s.id, i), data))
 		volumes = append(volumes, v)
 	}
+	s.demo.action(volumes[0], "os-set_image_metadata", fields{"metadata": fields{"hw_qemu_guest_agent": "yes"}}, 200)
 	was := s.boot(s.demo, "web-"+s.id, volumes...)
 	ip, mac := was.address()
 	demo, _ := s.staff()
@@ -155,6 +187,7 @@ func TestAServerIsExportedWhileItRunsAndBuiltAgain(t *testing.T) {
 		t.Errorf("the volume was %v meanwhile", seen)
 	}
 	m.last("changed")
+	until(t, "what Nova took is gone", func() bool { return len(s.taken(volumes)) == 0 })
 	var want []string
 	for _, v := range volumes {
 		want = append(want, sum(s, v, size))

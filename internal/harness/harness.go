@@ -139,6 +139,10 @@ func On(t testing.TB, base db.Options) *Harness {
 	h.Cinder = &Cinder{Volumes: volumes}
 	h.Nova = &Nova{Volumes: volumes}
 	h.Servers = &Servers{Servers: embedded.NewServers(volumes)}
+	cinders, err := h.files()
+	h.ok(err)
+	t.Cleanup(func() { h.ok(cinders.Close()) })
+	h.Servers.Snapshots = cinders
 	stores, err := dir.Open(dir.Options{Root: filepath.Join(h.Dir, "objects")})
 	h.ok(err)
 	t.Cleanup(func() { h.ok(stores.Close()) })
@@ -184,6 +188,11 @@ func (h *Harness) api() *api.Server {
 	return api.New(options)
 }
 
+// files drives the volumes.
+func (h *Harness) files() (drivers.Volumes, error) {
+	return file.Open(file.Options{Key: Backend, Dir: filepath.Join(h.Dir, "volumes"), NewID: uuid.NewString})
+}
+
 func (h *Harness) box() *webhook.Box {
 	seeds, err := h.Master.Derive("webhook secrets")
 	h.ok(err)
@@ -199,7 +208,7 @@ func (h *Harness) Manager(host string) *manager.Manager {
 		Engine: engine.New(engine.Options{ChunkBytes: 64 << 10, PackBytes: 64 << 10, Readers: 2}),
 		Keys:   &manager.Keys{DB: h.DB, Master: h.Master, Seal: true, Now: h.Clock.Now}, KeepBases: true,
 		Backends: []manager.Backend{{Name: "test", Driver: "file", Open: func(context.Context) (drivers.Volumes, error) {
-			v, err := file.Open(file.Options{Key: Backend, Dir: filepath.Join(h.Dir, "volumes"), NewID: uuid.NewString})
+			v, err := h.files()
 			return drivertest.FaultyVolumes(&mortal{v, h}, h.Disks), err
 		}}},
 		Host: host, Instance: uuid.NewString(), Version: "test", NewID: uuid.NewString, Now: h.Clock.Now, Log: h.log.With("host", host),

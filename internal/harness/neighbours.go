@@ -208,6 +208,10 @@ func (m *mortal) OpenTarget(ctx context.Context, vol stowage.VolumeLocation) (dr
 	return t, err
 }
 
+func (m *mortal) CinderSnapshot(ctx context.Context, vol stowage.VolumeLocation, id string) (stowage.Snapshot, error) {
+	return m.Volumes.(drivers.CinderSnapshots).CinderSnapshot(ctx, vol, id)
+}
+
 // Bury closes what a dead manager had open, as the kernel would.
 func (h *Harness) Bury() {
 	h.openMu.Lock()

@@ -47,3 +47,14 @@ func (s *Servers) CreateVolume(ctx context.Context, project string, req cloud.Vo
 func (s *Servers) RemoveVolume(ctx context.Context, project, id string) error {
 	return s.call("RemoveVolume", id, func() error { return s.Servers.RemoveVolume(ctx, project, id) })
 }
+
+// SnapshotServer has a hook.
+func (s *Servers) SnapshotServer(ctx context.Context, project, id, mark string) (taken map[string]string, err error) {
+	err = s.call("SnapshotServer", id, func() (err error) { taken, err = s.Servers.SnapshotServer(ctx, project, id, mark); return err })
+	return taken, err
+}
+
+// RemoveServerSnapshots has a hook.
+func (s *Servers) RemoveServerSnapshots(ctx context.Context, project, mark string, of func(string) bool) error {
+	return s.call("RemoveServerSnapshots", mark, func() error { return s.Servers.RemoveServerSnapshots(ctx, project, mark, of) })
+}

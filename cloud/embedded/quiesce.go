@@ -1,0 +1,69 @@
+package embedded
+
+import (
+	"context"
+	"slices"
+
+	"github.com/google/uuid"
+
+	"github.com/stowage/stowage"
+)
+
+// Snapshots is as much of a driver as Cinder's snapshots take.
+type Snapshots interface {
+	CreateSnapshot(ctx context.Context, vol stowage.VolumeLocation, name string) (stowage.Snapshot, error)
+	RemoveSnapshot(ctx context.Context, snap stowage.Snapshot) error
+}
+
+// taken is a snapshot that Cinder would have.
+type taken struct {
+	id, mark, volume string
+	snap             stowage.Snapshot
+}
+
+// SnapshotServer takes a snapshot of each volume, under the name that Cinder gives.
+func (s *Servers) SnapshotServer(ctx context.Context, projectID, id, mark string) (map[string]string, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	one, ok := s.servers[id]
+	if !ok || one.ProjectID != projectID {
+		return nil, stowage.Errorf(stowage.NotFound, "Server %.64s could not be found.", id)
+	}
+	if one.ImageID != "" || s.Snapshots == nil {
+		return nil, stowage.Errorf(stowage.Invalid, "Server %s does not boot from a volume.", id)
+	}
+	made := map[string]string{}
+	for _, d := range one.Disks {
+		vol, err := s.volumes.Volume(ctx, d.VolumeID)
+		if err != nil {
+			return nil, err
+		}
+		at, err := s.volumes.Locate(ctx, vol)
+		if err != nil {
+			return nil, err
+		}
+		t := taken{id: uuid.NewString(), mark: mark, volume: d.VolumeID}
+		if t.snap, err = s.Snapshots.CreateSnapshot(ctx, at, "snapshot-"+t.id); err != nil {
+			return nil, err
+		}
+		s.taken = append(s.taken, t)
+		made[t.volume] = t.id
+	}
+	return made, nil
+}
+
+// RemoveServerSnapshots removes what SnapshotServer took.
+func (s *Servers) RemoveServerSnapshots(ctx context.Context, _, mark string, of func(string) bool) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, t := range slices.Clone(s.taken) {
+		if t.mark != mark || !of(t.volume) {
+			continue
+		}
+		if err := s.Snapshots.RemoveSnapshot(ctx, t.snap); err != nil {
+			return err
+		}
+		s.taken = slices.DeleteFunc(s.taken, func(one taken) bool { return one.id == t.id })
+	}
+	return nil
+}

@@ -1,0 +1,115 @@
+package manager
+
+import (
+	"context"
+
+	"github.com/stowage/stowage"
+	"github.com/stowage/stowage/drivers"
+)
+
+// quiesce has Nova take snapshots of the server's volumes while its guest holds still,
+// if the server says that an agent for it is in the guest. They are stored in place of
+// ours, which are older and stay for the next backup to begin from: what changed since
+// them is more than what changed since Nova's.
+//
+// Where it cannot be had, ours are stored: rather a backup of a power cut than none.
+// The note tells the user why.
+func (t *task) quiesce(ctx context.Context, pieces []piece) (note string, err error) {
+	server := t.backup.Server
+	if server == nil || !server.Agent || server.ImageID != "" || t.Verbs == nil || t.Verbs.Servers == nil {
+		return "", nil
+	}
+	for _, p := range pieces {
+		if _, can := p.vols.(drivers.CinderSnapshots); !can {
+			return t.notQuiesced(ctx, pieces, stowage.Errorf(stowage.Invalid, "Snapshots that Cinder takes cannot be read on the backend of volume %s.", p.job.VolumeID)), nil
+		}
+	}
+	t.job.Leftover = true
+	if err := t.DB.Note(ctx, t.job, t.Now()); err != nil {
+		return "", err
+	}
+	if !t.fresh() {
+		return "", errLost
+	}
+	err = t.takeQuiesced(ctx, pieces)
+	if ctx.Err() != nil {
+		return "", err
+	}
+	if !t.stillOurs(ctx) { // then what there is of Nova's is another manager's
+		return "", errLost
+	}
+	if err != nil {
+		note = t.notQuiesced(ctx, pieces, err)
+	}
+	stored := map[string]bool{}
+	for _, p := range pieces {
+		stored[p.job.VolumeID] = p.job.Params.Quiesced.ID != ""
+	}
+	// Nova took volumes that are left out as well.
+	err = t.dropQuiesced(ctx, t.job, func(volume string) bool { return !stored[volume] })
+	if err != nil {
+		t.log.WarnContext(ctx, "snapshots that Nova took not removed, a sweep will", "error", err)
+	}
+	t.job.Leftover = err != nil
+	return note, nil
+}
+
+// takeQuiesced has the snapshots taken, and finds each of them on its backend.
+func (t *task) takeQuiesced(ctx context.Context, pieces []piece) error {
+	taken, err := t.Verbs.Servers.SnapshotServer(ctx, t.job.ProjectID, t.job.EntityID, t.job.ID)
+	if err != nil {
+		return err
+	}
+	for i := range pieces {
+		j := &pieces[i].job
+		id := taken[j.VolumeID]
+		if id == "" {
+			return stowage.Errorf(stowage.Conflict, "Volume %s was detached meanwhile.", j.VolumeID)
+		}
+		j.Params.Quiesced, err = pieces[i].vols.(drivers.CinderSnapshots).CinderSnapshot(ctx, j.Params.Volume, id)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// notQuiesced falls back to our own snapshots, all of them, which are of one moment.
+func (t *task) notQuiesced(ctx context.Context, pieces []piece, why error) string {
+	for i := range pieces {
+		pieces[i].job.Params.Quiesced = stowage.Snapshot{}
+	}
+	t.log.WarnContext(ctx, "the guest was not quiesced", "server", t.job.EntityID, "error", why)
+	return "The guest was not quiesced, what is stored is as after a power cut: " + reason(why)
+}
+
+// dropQuiesced removes snapshots that Nova took for an export.
+func (m *Manager) dropQuiesced(ctx context.Context, export stowage.Job, of func(volume string) bool) error {
+	if m.Verbs == nil || m.Verbs.Servers == nil {
+		return stowage.Errorf(stowage.Unavailable, "This manager cannot do what servers need.")
+	}
+	return m.Verbs.Servers.RemoveServerSnapshots(ctx, export.ProjectID, export.ID, of)
+}
+
+// tidyQuiesced removes what Nova took for a job that has ended: for a part, the snapshot
+// it read; for an export, those that no part will read.
+func (m *Manager) tidyQuiesced(ctx context.Context, j stowage.Job) error {
+	if j.Kind != stowage.JobExport {
+		if j.Params.Quiesced.ID == "" {
+			return nil
+		}
+		export := stowage.Job{ID: j.ParentID, ProjectID: j.ProjectID}
+		return m.dropQuiesced(ctx, export, func(volume string) bool { return volume == j.VolumeID })
+	}
+	reads := map[string]bool{}
+	if j.State == stowage.JobFinished {
+		parts, err := m.DB.PartJobs(ctx, j.ID)
+		if err != nil {
+			return err
+		}
+		for _, p := range parts {
+			reads[p.VolumeID] = !p.State.Ended() && p.Params.Quiesced.ID != ""
+		}
+	}
+	return m.dropQuiesced(ctx, j, func(volume string) bool { return !reads[volume] })
+}
