@@ -63,7 +63,11 @@ func (m *Manager) run(hard context.Context, job stowage.Job) {
 	stopRenewing, stop := context.WithCancel(ctx)
 	go func() { defer close(renewed); t.renew(stopRenewing, job, cancel) }()
 
-	t.log.InfoContext(ctx, "job begins")
+	level := slog.LevelInfo
+	if job.Stepwise() && job.Attempt > 1 { // it looks how the others get on, again and again
+		level = slog.LevelDebug
+	}
+	t.log.Log(ctx, level, "job begins")
 	err := t.attempt(ctx)
 	stop()
 	<-renewed

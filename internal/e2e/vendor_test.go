@@ -62,16 +62,18 @@ func (p portal) list(path string) (list []thing) {
 	return list
 }
 
-// finish waits for a task.
+// finish waits for a task, which may be the work of many jobs in a row.
 func (p portal) finish(guid string) (t thing) {
 	p.s.Helper()
-	until(p.s, "task "+guid+" has finished", func() bool {
+	if !within(4*patience, func() bool {
 		p.call(http.MethodGet, "/tasks/"+guid, nil).want(p.s, 200).into(p.s, &t)
 		if t.State.Name == "FAILED" {
 			p.s.Fatalf("task %s failed: %s", guid, t.StatusInfo)
 		}
 		return t.State.Name == "FINISHED"
-	})
+	}) {
+		p.s.Fatalf("waited in vain until task %s has finished", guid)
+	}
 	return t
 }
 
