@@ -168,7 +168,7 @@ func insertBackup(ctx context.Context, tx *sql.Tx, b *stowage.Backup) error {
 	if b.ID, err = res.LastInsertId(); err != nil {
 		return fmt.Errorf("write backup: %w", err)
 	}
-	return nil
+	return countMoved(ctx, tx, b.ID, "", b.Status)
 }
 
 // BackupMove is a status move of a backup, guarded by the status it leaves.
@@ -210,7 +210,11 @@ func moveBackup(ctx context.Context, tx *sql.Tx, m BackupMove) error {
 	case m.Remove:
 		// With a set still there, nobody would write down what became free.
 		what += " away, its objects released"
-		if err := tellOfBackup(ctx, tx, m.ID, stowage.BackupDeleted, m.Now); err != nil { // while there is something to tell
+		// While there is something to tell of, and to count.
+		if err := tellOfBackup(ctx, tx, m.ID, stowage.BackupDeleted, m.Now); err != nil {
+			return err
+		}
+		if err := countMoved(ctx, tx, m.ID, m.From, ""); err != nil {
 			return err
 		}
 		res, err = tx.ExecContext(ctx, `DELETE FROM backups WHERE id = ? AND status = ?
@@ -238,6 +242,9 @@ func moveBackup(ctx context.Context, tx *sql.Tx, m BackupMove) error {
 		return fmt.Errorf("move %s: %w", what, err)
 	}
 	if err := moved(res, "move "+what); err != nil || m.Remove {
+		return err
+	}
+	if err := countMoved(ctx, tx, m.ID, m.From, m.To); err != nil {
 		return err
 	}
 	return tellOfBackup(ctx, tx, m.ID, m.To, m.Now)

@@ -44,6 +44,9 @@ func (d *DB) Found(ctx context.Context, look int64, found []stowage.Entity, now 
 		if err != nil {
 			return err
 		}
+		if err := d.recount(ctx, ids); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -66,8 +69,8 @@ func writeEntity(ctx context.Context, tx *sql.Tx, look int64, e stowage.Entity, 
 			attributes = ?, updated_at = ? WHERE id = ?`,
 			e.Kind, e.ProjectID, e.Name, words(e), clip(e.Is.Host, 255), e.Present, e.Listed, e.ServerID, string(attributes), micros(now), e.ID)
 	} else {
-		_, err = tx.ExecContext(ctx, `INSERT INTO entities (`+entityColumns+`, seen, words, host) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)`,
-			e.ID, e.Kind, e.ProjectID, e.Name, e.Present, e.Listed, e.ServerID, string(attributes), micros(now), e.Excluded, look, words(e), clip(e.Is.Host, 255))
+		_, err = tx.ExecContext(ctx, `INSERT INTO entities (`+entityColumns+`, seen, words, host, restorable) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,`+restorableOf+`?))`,
+			e.ID, e.Kind, e.ProjectID, e.Name, e.Present, e.Listed, e.ServerID, string(attributes), micros(now), e.Excluded, look, words(e), clip(e.Is.Host, 255), e.ID)
 	}
 	if err != nil {
 		return fmt.Errorf("write entity %s: %w", e.ID, err)

@@ -249,7 +249,7 @@ func (d *DB) CountProtection(ctx context.Context, scope Scope) (c ProtectionCoun
 	w := EntityFilter{Present: &there}.where(scope, Page{})
 	q := `SELECT COALESCE(SUM(CASE WHEN due AND saved THEN 1 ELSE 0 END), 0), COALESCE(SUM(CASE WHEN due AND NOT saved THEN 1 ELSE 0 END), 0),
 		COALESCE(SUM(CASE WHEN NOT due THEN 1 ELSE 0 END), 0)
-		FROM (SELECT ` + fmt.Sprintf(scheduled, "IN") + ` AS due, EXISTS` + secured + ` AS saved FROM entities WHERE ` + w.String() + `) known`
+		FROM (SELECT ` + fmt.Sprintf(scheduled, "IN") + ` AS due, restorable > 0 AS saved FROM entities WHERE ` + w.String() + `) known`
 	err = d.sql.QueryRowContext(ctx, q, w.args...).Scan(&c.Secured, &c.Unsecured, &c.Unscheduled)
 	if err != nil {
 		return c, fmt.Errorf("count protected entities: %w", unavailable(err))

@@ -68,7 +68,7 @@ var taskOrders = map[string]string{
 	"finished": "finished_at", "progress": "percent",
 }
 
-func (f TaskFilter) where(scope Scope, p Page) where {
+func (f TaskFilter) where(scope Scope) where {
 	w := where{}
 	w.and("hidden = 0")
 	if scope.ProjectID != "" {
@@ -105,18 +105,6 @@ func (f TaskFilter) where(scope Scope, p Page) where {
 		w.and("created_at <= ?", micros(f.Until))
 	}
 	by(&w, f.Schedule, f.Policy, f.Rule)
-	if p.Filter != "" {
-		// States and kinds are words of ASCII that a database compares to the letter.
-		text := where{}
-		oneOf(&text, "state", holding(p.Filter, stowage.JobQueued, stowage.JobRunning, stowage.JobFinished, stowage.JobFailed, stowage.JobCancelled))
-		oneOf(&text, "kind", holding(p.Filter, stowage.JobBackup, stowage.JobExport, stowage.JobStore,
-			stowage.JobRestore, stowage.JobImport, stowage.JobDelete, stowage.JobInventory, stowage.JobRecovery, stowage.JobCleanup,
-			stowage.JobMount, stowage.JobUnmount))
-		text.and("entity_id IN (SELECT id FROM entities WHERE name LIKE ? ESCAPE '!')", like(p.Filter))
-		text.and("seq = (SELECT named.seq FROM jobs named WHERE named.id = ?)", asciiOr(p.Filter))
-		text.and("entity_id = ?", asciiOr(p.Filter))
-		w.and("("+strings.Join(text.conditions, " OR ")+")", text.args...)
-	}
 	return w
 }
 
@@ -167,7 +155,10 @@ func (d *DB) Tasks(ctx context.Context, scope Scope, f TaskFilter, p Page) ([]st
 	if !f.possible() {
 		return nil, 0, nil
 	}
-	w := f.where(scope, p)
+	w := f.where(scope)
+	if err := d.withText(ctx, &w, p.Filter); err != nil {
+		return nil, 0, err
+	}
 	total, err := d.count(ctx, "count tasks", `SELECT COUNT(*) FROM jobs WHERE `+w.String(), w.args)
 	if err != nil || total == 0 {
 		return nil, 0, err
@@ -232,13 +223,9 @@ const hideAtOnce = 1000
 // scope when id is empty. The rows stay. It tells how many there were.
 func (d *DB) HideTasks(ctx context.Context, scope Scope, id string) (int, error) {
 	f := TaskFilter{ID: id, States: []stowage.JobState{stowage.JobFinished, stowage.JobFailed, stowage.JobCancelled}}
-	w := f.where(scope, Page{})
+	w := f.where(scope)
 	for hidden := 0; ; {
-		seqs, err := query(ctx, d, "look for tasks that have ended", func(row rower) (int64, error) {
-			var seq int64
-			err := row.Scan(&seq)
-			return seq, err
-		}, `SELECT seq FROM jobs WHERE `+w.String()+` ORDER BY seq LIMIT ?`, append(slices.Clone(w.args), hideAtOnce)...)
+		seqs, err := query(ctx, d, "look for tasks that have ended", scanSeq, `SELECT seq FROM jobs WHERE `+w.String()+` ORDER BY seq LIMIT ?`, append(slices.Clone(w.args), hideAtOnce)...)
 		if err != nil || len(seqs) == 0 {
 			return hidden, err
 		}
@@ -254,6 +241,11 @@ func (d *DB) HideTasks(ctx context.Context, scope Scope, id string) (int, error)
 		}
 		hidden += len(seqs)
 	}
+}
+
+func scanSeq(row rower) (seq int64, err error) {
+	err = row.Scan(&seq)
+	return seq, err
 }
 
 // WantCancel writes down why the work on a job is to stop; whoever holds it, or

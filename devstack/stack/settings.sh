@@ -62,6 +62,7 @@ choose_ports() {
     port NEUTRON_PORT 9696
     port NOVA_PORT 8774
     port STOWAGE_PORT 8799
+    port MOUNTS_PORT 8786
     port MAIL_PORT 2587
     port MAIL_TLS_PORT 2465
 }
@@ -72,6 +73,7 @@ choose_secrets() {
         PLACEMENT NEUTRON NOVA DB DB_OPENSTACK RABBIT MAIL; do
         secret "${user}_PASSWORD"
     done
+    secret MOUNTS_SECRET
     secret RABBIT_COOKIE
     secret SWIFT_HASH_PREFIX
     secret SWIFT_HASH_SUFFIX

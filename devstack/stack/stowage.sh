@@ -78,6 +78,10 @@ access_mode = acl
 [encryption]
 master_key_file = $STATE/stowage/master.key
 
+[mounts]
+shared_secret = $MOUNTS_SECRET
+bind_port = $MOUNTS_PORT
+
 [ceph]
 volume_driver = rbd
 rbd_pool = $CEPH_POOL

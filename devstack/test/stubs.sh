@@ -112,6 +112,12 @@ function configure_keystone_authtoken_middleware {
     iniset $1 $3 service_type $4
 }
 
+# As the secret of mounts is made: not the same twice, and not in golden/.
+function openssl {
+    record openssl "$@"
+    printf '%064d\n' $RANDOM
+}
+
 function hostname {
     echo devstack
 }

@@ -26,6 +26,7 @@ type plan struct {
 	vhost      string            // "": the run's
 	options    map[string]string // of [DEFAULT]
 	vendor     map[string]string // of [vendor_api]
+	mounts     map[string]string // of [mounts]
 }
 
 // site is one deployment: a database, an API, and managers as the test starts
@@ -159,6 +160,10 @@ func (s *site) confOf(h hostConf) string {
 	// Looks at the cloud are jobs, too, and come when a test asks for them.
 	fmt.Fprintf(&text, "\n[vendor_api]\ninventory_interval = 0\n")
 	for k, v := range s.vendor {
+		fmt.Fprintf(&text, "%s = %s\n", k, v)
+	}
+	fmt.Fprintf(&text, "\n[mounts]\n")
+	for k, v := range s.mounts {
 		fmt.Fprintf(&text, "%s = %s\n", k, v)
 	}
 	fmt.Fprintf(&text, "\n[nova]\nregion_name = %s\ninterface = public\n", env("REGION"))
