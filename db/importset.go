@@ -137,7 +137,10 @@ func gather(ctx context.Context, tx *sql.Tx, set *stowage.Backup, now time.Time)
 	if err != nil {
 		return fmt.Errorf("gather backup %d: %w", set.ID, err)
 	}
-	return moved(res, fmt.Sprintf("gather backup %d", set.ID))
+	if err := moved(res, fmt.Sprintf("gather backup %d", set.ID)); err != nil {
+		return err
+	}
+	return countMoved(ctx, tx, set.ID, was, set.Status)
 }
 
 func sum(set *stowage.Backup, parts []stowage.Backup) {

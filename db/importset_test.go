@@ -53,6 +53,7 @@ func TestPartsThatComeAtOnceMakeOneSet(t *testing.T) {
 		if list := must(d.SetBackups(t.Context(), got.ID))(t); len(list) != parts {
 			t.Errorf("%d parts", len(list))
 		}
+		wantCounted(t, d, "the parts are there", map[string]int{server.ID: 1})
 	})
 }
 
