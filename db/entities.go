@@ -52,7 +52,7 @@ const (
 
 // scheduled are the entities that an active schedule backs up.
 const scheduled = `id %s (SELECT e.entity_id FROM policy_entities e JOIN policies p ON p.id = e.policy_id JOIN policy_rules r ON r.policy_id = p.id
-	JOIN rule_schedules l ON l.rule_id = r.id JOIN schedules s ON s.id = l.schedule_id WHERE p.active = 1 AND r.active = 1 AND s.active = 1)`
+	JOIN rule_schedules l ON l.rule_id = r.id JOIN schedules s ON s.id = l.schedule_id WHERE p.kind = 'backup' AND p.active = 1 AND r.active = 1 AND s.active = 1)`
 
 // secured are those of which there is a backup.
 const secured = ` (SELECT 1 FROM backups b WHERE b.volume_id = entities.id AND b.status IN ('available', 'restoring'))`

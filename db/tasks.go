@@ -111,7 +111,7 @@ func (f TaskFilter) where(scope Scope, p Page) where {
 		oneOf(&text, "state", holding(p.Filter, stowage.JobQueued, stowage.JobRunning, stowage.JobFinished, stowage.JobFailed, stowage.JobCancelled))
 		oneOf(&text, "kind", holding(p.Filter, stowage.JobBackup, stowage.JobExport, stowage.JobStore,
 			stowage.JobRestore, stowage.JobImport, stowage.JobDelete, stowage.JobInventory, stowage.JobRecovery, stowage.JobCleanup,
-			stowage.JobMount, stowage.JobUnmount))
+			stowage.JobSnapshot, stowage.JobSnapshotCleanup, stowage.JobMount, stowage.JobUnmount))
 		text.and("entity_id IN (SELECT id FROM entities WHERE name LIKE ? ESCAPE '!')", like(p.Filter))
 		text.and("seq = (SELECT named.seq FROM jobs named WHERE named.id = ?)", asciiOr(p.Filter))
 		text.and("entity_id = ?", asciiOr(p.Filter))
