@@ -228,7 +228,7 @@ func (m *Manager) tidy(ctx context.Context, j stowage.Job) {
 		}
 	}
 	if j.Kind == stowage.JobSnapshot && j.Leftover {
-		if err := m.tidySnapshot(ctx, j); err != nil {
+		if err := m.lateSnapshots(ctx, j); err != nil {
 			log.WarnContext(ctx, "what was taken not removed, a sweep will", "error", err)
 		} else {
 			j.Leftover = false

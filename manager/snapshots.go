@@ -187,30 +187,20 @@ func (t *task) doSnapshotCleanup(ctx context.Context) error {
 	return nil
 }
 
-// tidySnapshot removes what was taken for a job that ended without its snapshot.
-func (m *Manager) tidySnapshot(ctx context.Context, j stowage.Job) error {
-	servers, err := m.servers()
-	if err != nil {
-		return err
-	}
-	return servers.RemoveServerSnapshots(ctx, j.ProjectID, j.ID, everyVolume)
-}
-
-// lateSnapshots removes what was taken too late for a job that has ended: all that bears
-// its id, but for the snapshot that it ended with.
+// lateSnapshots removes what bears the id of a job that has ended, but for the snapshot that
+// it ended with. The image that Nova makes beside them goes, too.
 func (m *Manager) lateSnapshots(ctx context.Context, j stowage.Job) error {
 	servers, err := m.servers()
 	if err != nil {
 		return err
 	}
 	if j.State != stowage.JobFinished {
-		return m.tidySnapshot(ctx, j)
+		return servers.RemoveServerSnapshots(ctx, j.ProjectID, j.ID, everyVolume)
 	}
 	snap, err := m.DB.Snapshot(ctx, db.Scope{}, j.ID)
 	if err != nil && stowage.CodeOf(err) != stowage.NotFound {
 		return err
 	}
-	// The image that Nova makes beside them goes with this call, and no snapshot does.
 	if err := servers.RemoveServerSnapshots(ctx, j.ProjectID, j.ID, func(string) bool { return false }); err != nil {
 		return err
 	}

@@ -9,7 +9,6 @@ import (
 	"github.com/stowage/stowage/api"
 	"github.com/stowage/stowage/db"
 	"github.com/stowage/stowage/service"
-	"github.com/stowage/stowage/timetable"
 )
 
 // ruleBody is a rule as clients send it. The older panel names bare destinations,
@@ -49,6 +48,8 @@ func (b retentionBody) settings() stowage.Retention {
 	return stowage.Retention{Full: keep(b.LastFull, b.NewerFull), Incremental: keep(b.LastIncremental, b.NewerIncremental), KeepLast: bool(b.KeepLast)}
 }
 
+const day = 24 * time.Hour
+
 // maxDays is more than any retention may say, and less than what no duration holds.
 const maxDays = 100_000
 
@@ -59,7 +60,7 @@ func (b ruleBody) rule(kind stowage.PolicyKind, projectID string) (stowage.Rule,
 		ID: string(b.GUID), PolicyID: b.Policy.GUID, Name: string(b.Name), Active: b.Active == nil || bool(*b.Active), Schedules: guids(b.Schedules),
 	}
 	if kind == stowage.PolicySnapshot { // which stay where the volume is
-		r.Is.Retention.Full = stowage.Keep{Last: whole(b.Versions), Newer: time.Duration(max(min(b.Days.n, maxDays), -1)) * timetable.Day}
+		r.Is.Retention.Full = stowage.Keep{Last: whole(b.Versions), Newer: time.Duration(max(min(b.Days.n, maxDays), -1)) * day}
 		return r, nil
 	}
 	to := b.Destinations
@@ -146,7 +147,7 @@ func viewOfRule(r service.RuleView, entities int) ruleView {
 		Destinations: []destRow{},
 	}
 	if r.Kind == stowage.PolicySnapshot {
-		days := int(k.Full.Newer / timetable.Day)
+		days := int(k.Full.Newer / day)
 		v.Versions, v.Days = &k.Full.Last, &days
 		return v
 	}

@@ -143,6 +143,19 @@ func TestPoliciesOfBackupsAndOfSnapshotsDoNotMix(t *testing.T) {
 	if got := of(); got != guidOf(backup)+" "+p {
 		t.Errorf("it is in %s", got)
 	}
+	// Who is in a policy of the other kind comes by itself all the same.
+	auto := `{"name":"auto","autoAssignSettings":{"mode":"ASSIGN_ONLY","includeRegExps":["^web$"]},"executeAutoAssignmentAfterSavingPolicy":true}`
+	settings(`{"snapshotMgmtPolicy":null}`, guidOf(backup)+" "+none)
+	if got := one(t, withTotal(send(h, http.MethodPost, "/policies/vm-snapshot/auto-assignment-preview", auto, demo))); at(got, "protectedEntity.guid") != id {
+		t.Errorf("to come is %v", got)
+	}
+	if got := rows(t, withTotal(send(h, http.MethodPost, "/policies/vm-backup/auto-assignment-preview", auto, demo))); len(got) != 0 {
+		t.Errorf("to come to one of backups is %v", got)
+	}
+	settings(`{"snapshotMgmtPolicy":"`+guidOf(good(h, http.MethodPost, "/policies/vm-snapshot", auto, demo))+`"}`, of())
+	if got := one(t, withTotal(send(h, http.MethodPost, "/policies/vm-snapshot/list-by-entities", `{"protectedEntities":["`+id+`"]}`, demo))); got["name"] != "auto" {
+		t.Errorf("it is in %v", got)
+	}
 	// No schedule of backups takes it.
 	if got := rows(t, send(h, http.MethodGet, "/virtual-machines?backupStatus=NO_SCHEDULE", "", demo)); slices.ContainsFunc(got, func(v map[string]any) bool { return guidOf(v) == id }) {
 		t.Errorf("without a schedule: %v", got)
