@@ -156,6 +156,7 @@ func TestPoliciesOfBackupsAndOfSnapshotsDoNotMix(t *testing.T) {
 	if got := one(t, withTotal(send(h, http.MethodPost, "/policies/vm-snapshot/list-by-entities", `{"protectedEntities":["`+id+`"]}`, demo))); got["name"] != "auto" {
 		t.Errorf("it is in %v", got)
 	}
+	settings(`{"snapshotMgmtPolicy":"`+p+`"}`, guidOf(backup)+" "+p)
 	// No schedule of backups takes it.
 	if got := rows(t, send(h, http.MethodGet, "/virtual-machines?backupStatus=NO_SCHEDULE", "", demo)); slices.ContainsFunc(got, func(v map[string]any) bool { return guidOf(v) == id }) {
 		t.Errorf("without a schedule: %v", got)
@@ -434,6 +435,27 @@ func TestASnapshotThatIsTakenOverIsTakenAgain(t *testing.T) {
 		there := strings.Join(h.Snapshots(), " ")
 		return len(h.Snapshots()) == 2 && strings.Contains(there, at(got[0]["disks"].([]any)[0], "uuid").(string)) && strings.Contains(there, at(got[0]["disks"].([]any)[1], "uuid").(string))
 	})
+}
+
+// What an attempt took whose answer was lost is of another moment than the next one's.
+func TestASnapshotOfAnEarlierAttemptIsNotKept(t *testing.T) {
+	h := clouded(t)
+	var first []cloud.Snapshot
+	h.Servers.After("SnapshotVolumes", func(string) (err error) {
+		if first != nil {
+			return nil
+		}
+		if first, err = h.Servers.ListSnapshots(t.Context(), "demo"); err != nil {
+			return err
+		}
+		return stowage.Errorf(stowage.Unavailable, "The answer is lost.")
+	})
+	if task := snap(h, "10", ""); at(task, "state.name") != "FINISHED" {
+		t.Fatalf("the task is %v", task)
+	}
+	if got := snapshotsOf(h, "10"); len(got) != 1 || len(first) != 1 || got[0]["uuid"] == first[0].ID || len(h.Snapshots()) != 1 {
+		t.Errorf("the snapshot is %v, first was %v, on the backend %v", got, first, h.Snapshots())
+	}
 }
 
 // A removal that a manager does not live to finish is finished by the next cleanup, and
