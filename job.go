@@ -23,6 +23,9 @@ const (
 	JobInventory JobKind = "inventory" // looks at what the cloud holds; it is about no backup
 	JobRecovery  JobKind = "recovery"  // restores servers in the order of a recovery plan; it is about no one backup
 	JobCleanup   JobKind = "cleanup"   // deletes what a policy keeps no longer; it is about no one backup
+
+	JobSnapshot        JobKind = "snapshot"         // takes a snapshot of an entity that stays in its project; it is about no backup
+	JobSnapshotCleanup JobKind = "snapshot-cleanup" // removes those that a policy keeps no longer
 )
 
 // JobState is where a job is in its life.

@@ -2,12 +2,22 @@ package stowage
 
 import "time"
 
+// PolicyKind is what a policy, and a schedule that carries it out, makes.
+type PolicyKind string
+
+// The kinds there are. They do not mix: an entity has one policy of each at most.
+const (
+	PolicyBackup   PolicyKind = "backup"
+	PolicySnapshot PolicyKind = "snapshot"
+)
+
 // Policy says how entities are protected: what is in its rules, for the entities
-// that are assigned to it. An entity has one policy at most.
+// that are assigned to it. An entity has one policy of a kind at most.
 type Policy struct {
 	ID        string
-	ProjectID string // whose it is; empty: the operator's, for entities of any project
-	Name      string // of no other policy of the project
+	Kind      PolicyKind // it stays of it
+	ProjectID string     // whose it is; empty: the operator's, for entities of any project
+	Name      string     // of no other policy of the project
 	Active    bool
 	Priority  int // of the backups it makes
 	Is        PolicyDetails
@@ -87,7 +97,8 @@ type RuleDetails struct {
 	Retention Retention `json:"retention,omitzero"`
 }
 
-// Retention says what is kept. What a kind says nothing of is kept for ever.
+// Retention says what is kept. What a kind says nothing of is kept for ever. Snapshots
+// count as full.
 type Retention struct {
 	Full        Keep `json:"full,omitzero"`
 	Incremental Keep `json:"incremental,omitzero"`

@@ -5,8 +5,9 @@ import "time"
 // Schedule says when the rules that name it are carried out.
 type Schedule struct {
 	ID        string
-	ProjectID string // empty: the operator's
-	Name      string // of no other schedule of the project
+	Kind      PolicyKind // of the policies it carries out; it stays of it
+	ProjectID string     // empty: the operator's
+	Name      string     // of no other schedule of the project
 	Active    bool
 	Is        ScheduleDetails
 	NextDue   time.Time // zero: never, or not active

@@ -39,6 +39,12 @@ const (
 	ServerError  = "ERROR"
 )
 
+// Snapshot is one that Cinder has of a volume.
+type Snapshot struct {
+	ID, VolumeID string
+	Mark         string // that it was taken for; empty: it is not known as ours
+}
+
 // Servers is what Stowage asks of Nova and Neutron to protect whole servers. What
 // it builds it builds with the service's own rights in the server's project, which
 // the operator gives it there, and with the project's quota: Forbidden, with a
@@ -76,6 +82,20 @@ type Servers interface {
 	// volumes for which of says so, and returns when they are gone: Unavailable while
 	// they are not. Nothing there is no error.
 	RemoveServerSnapshots(ctx context.Context, projectID, mark string, of func(volumeID string) bool) error
+
+	// SnapshotVolumes has Cinder take snapshots of the project's volumes, whatever uses
+	// them, one right behind the other, and returns when they can be read: volumes with
+	// the ids that Cinder gave. For the same mark each is taken once; whatever the error
+	// is, some may have been taken. NotFound: a volume is none of the project's.
+	// OverLimit: its quota.
+	SnapshotVolumes(ctx context.Context, projectID string, volumes []string, mark string) (map[string]string, error)
+
+	// ListSnapshots lists all snapshots of the project, whoever took them.
+	ListSnapshots(ctx context.Context, projectID string) ([]Snapshot, error)
+
+	// RemoveSnapshots has Cinder remove snapshots of the project by their ids, and
+	// returns when they are gone: Unavailable while they are not. Gone is no error.
+	RemoveSnapshots(ctx context.Context, projectID string, ids []string) error
 
 	// Console gives the end of what the server wrote on its console, at most some
 	// hundred lines. Unavailable: there is none yet.

@@ -19,7 +19,9 @@ type JobEnd struct {
 	Next  *stowage.Job     // the job that follows it; nil: none
 	Reach *ReachMove       // nil: the set of objects of the job's backup stays as it is
 	Mount *stowage.Mount   // that is served from now on; nil: none. What waits for a job that ends otherwise has failed
-	Now   time.Time
+	// The snapshot that was taken, of a job that took one. Of a job that ends otherwise it has failed.
+	Snapshot *stowage.EntitySnapshot
+	Now      time.Time
 }
 
 // End ends a job that is in the state and under the fence the caller knows,
@@ -64,6 +66,11 @@ func (d *DB) End(ctx context.Context, j stowage.Job, end JobEnd) error {
 			}
 		} else if j.Kind == stowage.JobMount {
 			if err := failMount(ctx, tx, j, end.Error, end.Now); err != nil {
+				return err
+			}
+		}
+		if j.Kind == stowage.JobSnapshot {
+			if err := endSnapshot(ctx, tx, j, end); err != nil {
 				return err
 			}
 		}

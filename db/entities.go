@@ -54,7 +54,7 @@ const (
 // keeps MariaDB from beginning with thousands of those, and from sorting them: it
 // makes a table of them, and walks along the list.
 const scheduled = `(id %s (SELECT e.entity_id FROM policy_entities e JOIN policies p ON p.id = e.policy_id JOIN policy_rules r ON r.policy_id = p.id
-	JOIN rule_schedules l ON l.rule_id = r.id JOIN schedules s ON s.id = l.schedule_id WHERE p.active = 1 AND r.active = 1 AND s.active = 1)) IS TRUE`
+	JOIN rule_schedules l ON l.rule_id = r.id JOIN schedules s ON s.id = l.schedule_id WHERE p.kind = 'backup' AND p.active = 1 AND r.active = 1 AND s.active = 1)) IS TRUE`
 
 func (p Protection) on(w *where) {
 	switch p {

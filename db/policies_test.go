@@ -16,7 +16,7 @@ import (
 // policy writes one with a rule that names the schedules.
 func policy(t *testing.T, d *DB, project, name string, entities []string, schedules ...string) (stowage.Policy, stowage.Rule) {
 	t.Helper()
-	p := stowage.Policy{ID: uuid.NewString(), ProjectID: project, Name: name, Active: true, Priority: 50, CreatedAt: noon, UpdatedAt: noon,
+	p := stowage.Policy{ID: uuid.NewString(), Kind: stowage.PolicyBackup, ProjectID: project, Name: name, Active: true, Priority: 50, CreatedAt: noon, UpdatedAt: noon,
 		Is: stowage.PolicyDetails{ExportThreshold: 30, Assign: stowage.AutoAssign{Mode: stowage.AssignOnly, IncludeNames: []string{"名"}}}}
 	r := stowage.Rule{ID: uuid.NewString(), PolicyID: p.ID, ProjectID: project, Name: "R", Active: true, Schedules: schedules, CreatedAt: noon,
 		Is: stowage.RuleDetails{Container: "c", Retention: stowage.Retention{Full: stowage.Keep{Last: 2, Newer: time.Hour}, KeepLast: true}}}
@@ -28,7 +28,7 @@ func policy(t *testing.T, d *DB, project, name string, entities []string, schedu
 
 func schedule(t *testing.T, d *DB, project, name string) stowage.Schedule {
 	t.Helper()
-	s := stowage.Schedule{ID: uuid.NewString(), ProjectID: project, Name: name, Active: true, NextDue: noon, CreatedAt: noon, UpdatedAt: noon,
+	s := stowage.Schedule{ID: uuid.NewString(), Kind: stowage.PolicyBackup, ProjectID: project, Name: name, Active: true, NextDue: noon, CreatedAt: noon, UpdatedAt: noon,
 		Is: stowage.ScheduleDetails{Full: true, Window: time.Hour, Times: stowage.Timetable{At: 12 * time.Hour, Days: []time.Weekday{0, 6}, Occurrences: []int{-1}}}}
 	if err := d.SaveSchedule(t.Context(), s, true, nil); err != nil {
 		t.Fatal(err)
@@ -51,7 +51,7 @@ func TestPoliciesAreReadAsTheyWereWritten(t *testing.T) {
 		same("schedule", must(d.Schedule(t.Context(), Scope{"p"}, s.ID))(t), s)
 		same("entities", must(d.PolicyEntities(t.Context(), p.ID))(t), []string{"e1", "e2"})
 		same("schedules", must(d.PolicySchedules(t.Context(), []string{p.ID, "none"}))(t), map[string][]stowage.Schedule{p.ID: {s}})
-		same("of entities", must(d.EntityPolicies(t.Context(), []string{"e1", "e3", "名"}))(t), map[string][2]string{"e1": {p.ID, p.Name}})
+		same("of entities", must(d.EntityPolicies(t.Context(), stowage.PolicyBackup, []string{"e1", "e3", "名"}))(t), map[string][2]string{"e1": {p.ID, p.Name}})
 		for _, id := range []string{p.ID, "none", "名"} {
 			for _, read := range []func() error{
 				func() error { _, err := d.Policy(t.Context(), Scope{"q"}, id); return err },
@@ -106,7 +106,7 @@ func TestAssigningAtOnceLeavesEachEntityInOnePolicy(t *testing.T) {
 				} else {
 					for _, e := range entities {
 						if err == nil {
-							err = d.Assign(t.Context(), e, p)
+							err = d.Assign(t.Context(), stowage.PolicyBackup, e, p)
 						}
 					}
 				}

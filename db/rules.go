@@ -111,7 +111,10 @@ func deleteRule(ctx context.Context, tx *sql.Tx, id string) error {
 }
 
 // RuleFilter narrows a list of rules. Empty fields do not.
-type RuleFilter struct{ IDs, Policies, Schedules []string }
+type RuleFilter struct {
+	Kind                     stowage.PolicyKind // of their policies
+	IDs, Policies, Schedules []string
+}
 
 // Rules lists rules, those of one policy in their order, and tells how many there are.
 func (d *DB) Rules(ctx context.Context, scope Scope, f RuleFilter, p Page) ([]stowage.Rule, int, error) {
@@ -121,6 +124,9 @@ func (d *DB) Rules(ctx context.Context, scope Scope, f RuleFilter, p Page) ([]st
 	w := where{}
 	if scope.ProjectID != "" {
 		w.and("project_id = ?", scope.ProjectID)
+	}
+	if f.Kind != "" {
+		w.and("policy_id IN (SELECT id FROM policies WHERE kind = ?)", f.Kind)
 	}
 	oneOf(&w, "id", f.IDs)
 	oneOf(&w, "policy_id", f.Policies)

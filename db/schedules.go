@@ -11,7 +11,7 @@ import (
 	"github.com/stowage/stowage"
 )
 
-const scheduleColumns = `id, project_id, name, active, details, next_due, last_run, created_at, updated_at`
+const scheduleColumns = `id, kind, project_id, name, active, details, next_due, last_run, created_at, updated_at`
 
 func scanSchedule(row rower) (stowage.Schedule, error) {
 	var (
@@ -19,7 +19,7 @@ func scanSchedule(row rower) (stowage.Schedule, error) {
 		details string
 		at      [4]int64
 	)
-	if err := row.Scan(&s.ID, &s.ProjectID, &s.Name, &s.Active, &details, &at[0], &at[1], &at[2], &at[3]); err != nil {
+	if err := row.Scan(&s.ID, &s.Kind, &s.ProjectID, &s.Name, &s.Active, &details, &at[0], &at[1], &at[2], &at[3]); err != nil {
 		return s, err
 	}
 	if err := json.Unmarshal([]byte(details), &s.Is); err != nil {
@@ -32,6 +32,9 @@ func scanSchedule(row rower) (stowage.Schedule, error) {
 // SaveSchedule writes a schedule, new or anew, and the rules that are to name it;
 // nil: those stay. Conflict: there is one of that name. NotFound: it is gone.
 func (d *DB) SaveSchedule(ctx context.Context, s stowage.Schedule, isNew bool, rules *[]string) error {
+	if s.Kind == "" {
+		s.Kind = stowage.PolicyBackup
+	}
 	details, err := json.Marshal(s.Is)
 	if err != nil {
 		return fmt.Errorf("write schedule %s: %w", s.ID, err)
@@ -61,15 +64,15 @@ func (d *DB) SaveSchedule(ctx context.Context, s stowage.Schedule, isNew bool, r
 
 func writeSchedule(ctx context.Context, tx *sql.Tx, s stowage.Schedule, isNew bool, details string) error {
 	if isNew {
-		_, err := tx.ExecContext(ctx, `INSERT INTO schedules (`+scheduleColumns+`) VALUES (?,?,?,?,?,?,?,?,?)`, s.ID, s.ProjectID, s.Name, s.Active,
+		_, err := tx.ExecContext(ctx, `INSERT INTO schedules (`+scheduleColumns+`) VALUES (?,?,?,?,?,?,?,?,?,?)`, s.ID, s.Kind, s.ProjectID, s.Name, s.Active,
 			details, micros(s.NextDue), micros(s.LastRun), micros(s.CreatedAt), micros(s.UpdatedAt))
 		if err != nil {
 			return fmt.Errorf("write schedule %s: %w", s.ID, err)
 		}
 		return nil
 	}
-	res, err := tx.ExecContext(ctx, `UPDATE schedules SET name = ?, active = ?, details = ?, next_due = ?, updated_at = ? WHERE id = ? AND project_id = ?`,
-		s.Name, s.Active, details, micros(s.NextDue), micros(s.UpdatedAt), s.ID, s.ProjectID)
+	res, err := tx.ExecContext(ctx, `UPDATE schedules SET name = ?, active = ?, details = ?, next_due = ?, updated_at = ? WHERE id = ? AND project_id = ? AND kind = ?`,
+		s.Name, s.Active, details, micros(s.NextDue), micros(s.UpdatedAt), s.ID, s.ProjectID, s.Kind)
 	if err != nil {
 		return fmt.Errorf("write schedule %s: %w", s.ID, err)
 	}
@@ -80,7 +83,10 @@ func writeSchedule(ctx context.Context, tx *sql.Tx, s stowage.Schedule, isNew bo
 }
 
 // ScheduleFilter narrows a list of schedules. Empty fields do not.
-type ScheduleFilter struct{ IDs, Rules, Policies, Entities []string }
+type ScheduleFilter struct {
+	Kinds                          []stowage.PolicyKind
+	IDs, Rules, Policies, Entities []string
+}
 
 var scheduleOrders = map[string]string{"name": "name", "active": "active", "last": "last_run", "next": "next_due", "created": "created_at"}
 
@@ -93,6 +99,7 @@ func (d *DB) Schedules(ctx context.Context, scope Scope, f ScheduleFilter, p Pag
 	if scope.ProjectID != "" {
 		w.and("project_id = ?", scope.ProjectID)
 	}
+	oneOf(&w, "kind", f.Kinds)
 	oneOf(&w, "id", f.IDs)
 	for _, in := range []struct {
 		values []string

@@ -29,7 +29,7 @@ func (d *DB) withText(ctx context.Context, w *where, text string) error {
 	oneOf(&has, "state", holding(text, stowage.JobQueued, stowage.JobRunning, stowage.JobFinished, stowage.JobFailed, stowage.JobCancelled))
 	oneOf(&has, "kind", holding(text, stowage.JobBackup, stowage.JobExport, stowage.JobStore,
 		stowage.JobRestore, stowage.JobImport, stowage.JobDelete, stowage.JobInventory, stowage.JobRecovery, stowage.JobCleanup,
-		stowage.JobMount, stowage.JobUnmount))
+		stowage.JobSnapshot, stowage.JobSnapshotCleanup, stowage.JobMount, stowage.JobUnmount))
 	most := namedAlone
 	if len(has.conditions) > 0 {
 		most = namedBeside

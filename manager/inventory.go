@@ -54,6 +54,11 @@ func (t *task) doInventory(ctx context.Context) error {
 			return transient(err)
 		}
 	}
+	if t.Verbs != nil {
+		if err := t.Verbs.ForgetAllSnapshots(ctx); err != nil {
+			return transient(err)
+		}
+	}
 	if err := t.DB.DropInventoryJobs(ctx, t.Now().Add(-looksKept)); err != nil {
 		t.log.WarnContext(ctx, "old looks at the cloud not forgotten", "error", err)
 	}

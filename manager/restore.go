@@ -227,6 +227,13 @@ func (m *Manager) tidy(ctx context.Context, j stowage.Job) {
 			j.Leftover = false
 		}
 	}
+	if j.Kind == stowage.JobSnapshot && j.Leftover {
+		if err := m.lateSnapshots(ctx, j); err != nil {
+			log.WarnContext(ctx, "what was taken not removed, a sweep will", "error", err)
+		} else {
+			j.Leftover = false
+		}
+	}
 	if j.Lock == was.Lock && j.Leftover == was.Leftover {
 		return
 	}

@@ -181,6 +181,10 @@ func (t *task) attempt(ctx context.Context) error {
 		return t.doInventory(ctx)
 	case stowage.JobCleanup:
 		return t.doCleanup(ctx)
+	case stowage.JobSnapshot:
+		return t.doSnapshot(ctx)
+	case stowage.JobSnapshotCleanup:
+		return t.doSnapshotCleanup(ctx)
 	}
 	return fmt.Errorf("there is no runner for jobs of kind %q", t.job.Kind)
 }
@@ -266,6 +270,11 @@ func (t *task) lost(ctx context.Context) {
 	if now.VolumeID != "" {
 		if _, err := cloud.FreeVolume(ctx, t.Volumes, now.VolumeID, now.ID, ""); err != nil {
 			t.log.WarnContext(ctx, "late lock not looked for", "error", err)
+		}
+	}
+	if now.Kind == stowage.JobSnapshot {
+		if err := t.lateSnapshots(ctx, now); err != nil {
+			t.log.WarnContext(ctx, "late snapshots not looked for", "error", err)
 		}
 	}
 	vols, ok := t.Manager.backend(now.Backend)
@@ -375,21 +384,4 @@ func (t *task) end(ctx context.Context, end db.JobEnd, reach func(context.Contex
 func (t *task) stillOurs(ctx context.Context) bool {
 	now, err := t.DB.Job(ctx, t.job.ID)
 	return err == nil && now.Fence == t.job.Fence && now.State == t.job.State
-}
-
-// overdue ends a job that nobody could do in time.
-func (t *task) overdue(ctx context.Context) {
-	why := "No manager for its backend did it in time."
-	if t.job.Backend != "" {
-		why = "No manager for backend " + t.job.Backend + " did it in time."
-	}
-	if !t.job.WindowEnd.IsZero() {
-		why = "The job did not begin inside its window."
-	}
-	if err := t.readBackup(ctx); err != nil {
-		t.log.WarnContext(ctx, "its backup not read", "error", err)
-		t.end(ctx, db.JobEnd{State: stowage.JobFailed, Error: why, Now: t.Now()}, nil)
-		return
-	}
-	t.settle(ctx, stowage.Errorf(stowage.Unavailable, "%s", why))
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/stowage/stowage"
+	"github.com/stowage/stowage/db"
 	"github.com/stowage/stowage/rpc"
 )
 
@@ -33,7 +34,7 @@ func (m *Manager) clearUp(ctx context.Context) {
 	within, cancel := context.WithTimeout(ctx, m.Lease)
 	defer cancel()
 	for _, sweep := range []func(context.Context){
-		m.ringAgain, m.dropHeld, m.tidyEnded, m.removeLeftovers, m.removeBases, m.scrub, m.reapSessions, m.forgetMounts, m.askInventory,
+		m.ringAgain, m.dropHeld, m.tidyEnded, m.sweepSnapshots, m.removeLeftovers, m.removeBases, m.scrub, m.reapSessions, m.forgetMounts, m.askInventory,
 	} {
 		if within.Err() == nil {
 			sweep(within)
@@ -125,4 +126,21 @@ func (m *Manager) endOverdue(ctx context.Context) {
 		}
 		m.task(job).overdue(ctx)
 	}
+}
+
+// overdue ends a job that nobody could do in time.
+func (t *task) overdue(ctx context.Context) {
+	why := "No manager for its backend did it in time."
+	if t.job.Backend != "" {
+		why = "No manager for backend " + t.job.Backend + " did it in time."
+	}
+	if !t.job.WindowEnd.IsZero() {
+		why = "The job did not begin inside its window."
+	}
+	if err := t.readBackup(ctx); err != nil {
+		t.log.WarnContext(ctx, "its backup not read", "error", err)
+		t.end(ctx, db.JobEnd{State: stowage.JobFailed, Error: why, Now: t.Now()}, nil)
+		return
+	}
+	t.settle(ctx, stowage.Errorf(stowage.Unavailable, "%s", why))
 }

@@ -105,6 +105,9 @@ func (s *Service) PreviewAssign(ctx context.Context, scope db.Scope, p stowage.P
 		if err != nil {
 			return nil, err
 		}
+		if old.Kind != p.Kind {
+			return nil, stowage.Errorf(stowage.NotFound, "Policy %.64s could not be found.", p.ID)
+		}
 		p.ProjectID = old.ProjectID
 	}
 	return s.assignments(ctx, p)
@@ -138,7 +141,7 @@ func (s *Service) assignments(ctx context.Context, p stowage.Policy) ([]Assignme
 		for i, e := range list {
 			ids[i], after = e.ID, e.ID
 		}
-		taken, err := s.DB.EntityPolicies(ctx, ids)
+		taken, err := s.DB.EntityPolicies(ctx, p.Kind, ids)
 		if err != nil {
 			return nil, err
 		}

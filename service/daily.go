@@ -36,7 +36,7 @@ func (s *Service) MailDailyReports(ctx context.Context, hour time.Duration) erro
 		}
 		for _, p := range list {
 			after = p.ID
-			if p.Is.DailyReport && p.Is.MailingList != "" && p.CreatedAt.Before(end) {
+			if p.Kind == stowage.PolicyBackup && p.Is.DailyReport && p.Is.MailingList != "" && p.CreatedAt.Before(end) {
 				errs = append(errs, s.mailDaily(ctx, p, end))
 			}
 		}

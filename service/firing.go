@@ -3,7 +3,6 @@ package service
 import (
 	"context"
 	"errors"
-	"slices"
 	"time"
 
 	"github.com/stowage/stowage"
@@ -224,74 +223,6 @@ func orReason(reason, other string) string {
 	return reason
 }
 
-// scheduled gives the request for an entity's backup, or why there is to be none.
-func (s *Service) scheduled(ctx context.Context, r stowage.Run, e stowage.Entry) (req scheduledRequest, skip string, err error) {
-	entity, err := s.DB.Entity(ctx, db.Scope{}, e.EntityID)
-	if stowage.CodeOf(err) == stowage.NotFound {
-		return req, "It is not known any more.", nil
-	}
-	if err != nil {
-		return req, "", err
-	}
-	p, err := s.DB.Policy(ctx, db.Scope{}, e.PolicyID)
-	if stowage.CodeOf(err) == stowage.NotFound {
-		return req, "The policy was deleted meanwhile.", nil
-	}
-	if err != nil {
-		return req, "", err
-	}
-	rule, err := s.DB.Rule(ctx, db.Scope{}, e.RuleID)
-	if stowage.CodeOf(err) == stowage.NotFound {
-		return req, "The rule was deleted meanwhile.", nil
-	}
-	if err != nil {
-		return req, "", err
-	}
-	owner := orReason(entity.ProjectID, p.ProjectID)
-	switch {
-	case mayProtect(p, entity) != nil: // it was transferred, and the next look at the cloud takes it out
-		return req, "It is of another project than the policy.", nil
-	case !entity.Present:
-		return req, "It is gone from the cloud.", nil
-	case entity.Unsupported() != "":
-		return req, entity.Unsupported(), nil
-	case owner == "":
-		return req, "Neither the volume nor the policy is of a project.", nil
-	}
-	return scheduledRequest{entity.Kind, BackupRequest{
-		VolumeID: entity.ID, Name: entity.Name, Container: rule.Is.Container, Full: r.Full, OnBehalf: owner,
-		When: When{Priority: &p.Priority, End: r.WindowEnd, Retries: retries(p)}, JobID: e.JobID,
-		By: stowage.Origin{ScheduleID: r.ScheduleID, PolicyID: e.PolicyID, RuleID: e.RuleID},
-	}}, "", nil
-}
-
-// retries is how often a backup of a policy is tried again; 0 there is what clients
-// send who say nothing.
-func retries(p stowage.Policy) *int {
-	if p.Is.RetryCount == 0 {
-		return nil
-	}
-	return &p.Is.RetryCount
-}
-
-// scheduledRequest asks for a backup of a volume or of a server.
-type scheduledRequest struct {
-	kind stowage.EntityKind
-	BackupRequest
-}
-
-// backup begins a backup that nobody but a schedule asks for.
-func (s *Service) backup(ctx context.Context, req scheduledRequest) (err error) {
-	if req.kind != stowage.EntityServer {
-		_, err = s.BackupVolume(ctx, cloud.User{}, req.BackupRequest)
-		return err
-	}
-	_, err = s.BackupServer(ctx, cloud.User{}, ServerRequest{
-		ServerID: req.VolumeID, Name: req.Name, Container: req.Container, Full: req.Full, When: req.When, OnBehalf: req.OnBehalf, JobID: req.JobID, By: req.By,
-	})
-	return err
-}
-
 // checkRun holds the policies of a run to their thresholds, and ends it if nothing
 // is waited for any more: then its policies are cleaned up.
 func (s *Service) checkRun(ctx context.Context, r stowage.Run) (over bool, err error) {
@@ -358,9 +289,12 @@ func (s *Service) endRun(ctx context.Context, r stowage.Run, tally []db.Tally) e
 	for _, t := range tally {
 		policies = append(policies, t.PolicyID)
 	}
-	slices.Sort(policies)
+	more, err := s.snapshotPolicies(ctx, r)
+	if err != nil {
+		return err
+	}
 	var jobs []stowage.Job
-	for _, id := range slices.Compact(policies) {
+	for _, id := range compact(append(policies, more...)) {
 		p, err := s.DB.Policy(ctx, db.Scope{}, id)
 		if stowage.CodeOf(err) == stowage.NotFound || err == nil && p.Is.KeepAll {
 			continue
@@ -368,11 +302,15 @@ func (s *Service) endRun(ctx context.Context, r stowage.Run, tally []db.Tally) e
 		if err != nil {
 			return err
 		}
-		j := s.cleanupJob(cloud.User{ProjectID: p.ProjectID}, id)
+		clean := s.cleanupJob
+		if p.Kind == stowage.PolicySnapshot {
+			clean = s.SnapshotCleanupJob
+		}
+		j := clean(cloud.User{ProjectID: p.ProjectID}, id)
 		j.By.ScheduleID = r.ScheduleID
 		jobs = append(jobs, j)
 	}
-	err := s.DB.EndRun(ctx, r.ID, jobs, s.Now())
+	err = s.DB.EndRun(ctx, r.ID, jobs, s.Now())
 	if stowage.CodeOf(err) == stowage.Conflict {
 		return nil // another manager was quicker
 	}

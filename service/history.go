@@ -90,18 +90,23 @@ func (s *Service) origins(ctx context.Context, list []stowage.Backup) (schedules
 	if schedules, err = s.DB.ScheduleNames(ctx, of); err != nil {
 		return nil, nil, err
 	}
-	rules = map[string]string{}
-	slices.Sort(by)
-	for part := range slices.Chunk(slices.Compact(by), 500) {
+	rules, err = s.ruleNames(ctx, by)
+	return schedules, rules, err
+}
+
+// ruleNames gives the names of those of the rules that are known.
+func (s *Service) ruleNames(ctx context.Context, ids []string) (map[string]string, error) {
+	names := map[string]string{}
+	for part := range slices.Chunk(compact(ids), 500) {
 		found, _, err := s.DB.Rules(ctx, db.Scope{}, db.RuleFilter{IDs: part}, db.Page{Limit: len(part)})
 		if err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 		for _, r := range found {
-			rules[r.ID] = r.Name
+			names[r.ID] = r.Name
 		}
 	}
-	return schedules, rules, nil
+	return names, nil
 }
 
 // Point gives one backup of the scope by its UUID.
@@ -176,7 +181,8 @@ type Protected struct {
 	stowage.Entity
 	Project            string          // its name; empty: nobody knows
 	Latest, LatestFull *stowage.Backup // nil: none
-	Policy             Entity          // empty: none
+	Policy             Entity          // of backups; empty: none
+	SnapshotPolicy     Entity          // empty: none
 	UpToDate           *bool           // nil: no schedule says when there should be a backup
 }
 
@@ -220,10 +226,14 @@ func (s *Service) protected(ctx context.Context, scope db.Scope, list []stowage.
 	if err != nil {
 		return nil, err
 	}
+	snaps, err := s.DB.EntityPolicies(ctx, stowage.PolicySnapshot, ids)
+	if err != nil {
+		return nil, err
+	}
 	out := make([]Protected, len(list))
 	for i, e := range list {
-		p := policies[e.ID]
-		out[i] = Protected{Entity: e, Project: owners[e.ProjectID], Policy: Entity{p[0], p[1]}}
+		p, snap := policies[e.ID], snaps[e.ID]
+		out[i] = Protected{Entity: e, Project: owners[e.ProjectID], Policy: Entity{p[0], p[1]}, SnapshotPolicy: Entity{snap[0], snap[1]}}
 		if since, scheduled := due[p[0]]; scheduled {
 			b, some := latest[e.ID]
 			fresh := some && !(b.SnapshotAt.Before(since) && b.CreatedAt.Before(since))

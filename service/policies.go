@@ -20,6 +20,7 @@ type PolicyView struct {
 // RuleView is a rule with the names of what it names.
 type RuleView struct {
 	stowage.Rule
+	Kind      stowage.PolicyKind // of its policy
 	Policy    string
 	Schedules []Entity // as far as they are known
 }
@@ -44,9 +45,9 @@ func (s *Service) Policies(ctx context.Context, scope db.Scope, f db.PolicyFilte
 }
 
 func (s *Service) policyViews(ctx context.Context, list []stowage.Policy) ([]PolicyView, error) {
-	ids, names := make([]string, len(list)), map[string]string{}
+	ids, of := make([]string, len(list)), map[string]stowage.Policy{}
 	for i, p := range list {
-		ids[i], names[p.ID] = p.ID, p.Name
+		ids[i], of[p.ID] = p.ID, p
 	}
 	facts, err := s.DB.PolicyFacts(ctx, ids)
 	if err != nil {
@@ -58,7 +59,7 @@ func (s *Service) policyViews(ctx context.Context, list []stowage.Policy) ([]Pol
 		if err != nil {
 			return nil, err
 		}
-		views, err := s.ruleViews(ctx, some, names)
+		views, err := s.ruleViews(ctx, some, of)
 		if err != nil {
 			return nil, err
 		}
@@ -73,7 +74,16 @@ func (s *Service) policyViews(ctx context.Context, list []stowage.Policy) ([]Pol
 	return views, nil
 }
 
-// Policy gives one policy of the scope, with its entities.
+// PolicyOf gives one policy of the scope and of the kind, with its entities.
+func (s *Service) PolicyOf(ctx context.Context, scope db.Scope, kind stowage.PolicyKind, id string) (PolicyView, error) {
+	p, err := s.Policy(ctx, scope, id)
+	if err == nil && p.Kind != kind {
+		return PolicyView{}, stowage.Errorf(stowage.NotFound, "Policy %.64s could not be found.", id)
+	}
+	return p, err
+}
+
+// Policy gives one policy of the scope, of whatever kind, with its entities.
 func (s *Service) Policy(ctx context.Context, scope db.Scope, id string) (PolicyView, error) {
 	p, err := s.DB.Policy(ctx, scope, id)
 	if err != nil {
@@ -105,9 +115,9 @@ func (s *Service) CreatePolicy(ctx context.Context, scope db.Scope, wish PolicyW
 	return s.savePolicy(ctx, scope, wish, nil)
 }
 
-// UpdatePolicy changes a policy of the scope: all of it that the wish names.
+// UpdatePolicy changes a policy of the scope and of the kind: all of it that the wish names.
 func (s *Service) UpdatePolicy(ctx context.Context, scope db.Scope, wish PolicyWish) (PolicyView, error) {
-	old, err := s.Policy(ctx, scope, wish.Policy.ID)
+	old, err := s.PolicyOf(ctx, scope, wish.Policy.Kind, wish.Policy.ID)
 	if err != nil {
 		return PolicyView{}, err
 	}
@@ -118,6 +128,9 @@ func (s *Service) UpdatePolicy(ctx context.Context, scope db.Scope, wish PolicyW
 func (s *Service) savePolicy(ctx context.Context, scope db.Scope, wish PolicyWish, old *PolicyView) (PolicyView, error) {
 	p := &wish.Policy
 	p.Name, p.UpdatedAt = strings.TrimSpace(p.Name), s.Now()
+	if p.Kind == stowage.PolicySnapshot && s.Servers == nil {
+		return PolicyView{}, errNoSnapshots
+	}
 	if err := checkPolicy(*p); err != nil {
 		return PolicyView{}, err
 	}
@@ -221,8 +234,12 @@ func mayProtect(p stowage.Policy, e stowage.Entity) error {
 	return stowage.Errorf(stowage.Invalid, "Entity %.64s is of another project than the policy.", e.ID)
 }
 
-// DeletePolicy deletes a policy of the scope with its rules. Its backups stay.
-func (s *Service) DeletePolicy(ctx context.Context, scope db.Scope, id string) error {
+// DeletePolicy deletes a policy of the scope and of the kind with its rules. Its backups
+// stay, and so do its snapshots.
+func (s *Service) DeletePolicy(ctx context.Context, scope db.Scope, kind stowage.PolicyKind, id string) error {
+	if _, err := s.PolicyOf(ctx, scope, kind, id); err != nil {
+		return err
+	}
 	if err := s.DB.DeletePolicy(ctx, scope, id); err != nil {
 		return err
 	}
@@ -230,14 +247,14 @@ func (s *Service) DeletePolicy(ctx context.Context, scope db.Scope, id string) e
 	return nil
 }
 
-// AssignEntity puts an entity of the scope into a policy of the scope, out of
-// whatever other it is in; an empty policy: into none.
-func (s *Service) AssignEntity(ctx context.Context, scope db.Scope, entity, policy string) error {
+// AssignEntity puts an entity of the scope into a policy of the scope and of the kind, out
+// of whatever other it is in; an empty policy: into none.
+func (s *Service) AssignEntity(ctx context.Context, scope db.Scope, kind stowage.PolicyKind, entity, policy string) error {
 	e, err := s.DB.Entity(ctx, scope, entity)
 	if err != nil {
 		return err
 	}
-	now, err := s.DB.EntityPolicies(ctx, []string{entity})
+	now, err := s.DB.EntityPolicies(ctx, kind, []string{entity})
 	if err != nil || now[entity][0] == policy {
 		return err // a client that sends the whole object back changes nothing
 	}
@@ -246,9 +263,12 @@ func (s *Service) AssignEntity(ctx context.Context, scope db.Scope, entity, poli
 		if err != nil {
 			return err
 		}
+		if p.Kind != kind {
+			return stowage.Errorf(stowage.NotFound, "Policy %.64s could not be found.", policy)
+		}
 		if err := mayProtect(p, e); err != nil {
 			return err
 		}
 	}
-	return s.DB.Assign(ctx, entity, policy)
+	return s.DB.Assign(ctx, kind, entity, policy)
 }

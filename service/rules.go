@@ -21,21 +21,21 @@ func (s *Service) Rules(ctx context.Context, scope db.Scope, f db.RuleFilter, p 
 		ids = append(ids, r.PolicyID)
 	}
 	slices.Sort(ids)
-	names := map[string]string{}
+	of := map[string]stowage.Policy{}
 	for part := range slices.Chunk(slices.Compact(ids), 500) {
 		policies, _, err := s.DB.Policies(ctx, db.Scope{}, db.PolicyFilter{IDs: part}, db.Page{Limit: len(part)})
 		if err != nil {
 			return nil, 0, err
 		}
 		for _, p := range policies {
-			names[p.ID] = p.Name
+			of[p.ID] = p
 		}
 	}
-	views, err := s.ruleViews(ctx, list, names)
+	views, err := s.ruleViews(ctx, list, of)
 	return views, total, err
 }
 
-func (s *Service) ruleViews(ctx context.Context, list []stowage.Rule, policies map[string]string) ([]RuleView, error) {
+func (s *Service) ruleViews(ctx context.Context, list []stowage.Rule, policies map[string]stowage.Policy) ([]RuleView, error) {
 	var ids []string
 	for _, r := range list {
 		ids = append(ids, r.Schedules...)
@@ -46,7 +46,7 @@ func (s *Service) ruleViews(ctx context.Context, list []stowage.Rule, policies m
 	}
 	views := make([]RuleView, len(list))
 	for i, r := range list {
-		views[i] = RuleView{Rule: r, Policy: policies[r.PolicyID], Schedules: []Entity{}}
+		views[i] = RuleView{Rule: r, Kind: policies[r.PolicyID].Kind, Policy: policies[r.PolicyID].Name, Schedules: []Entity{}}
 		for _, id := range r.Schedules {
 			if name, known := names[id]; known {
 				views[i].Schedules = append(views[i].Schedules, Entity{id, name})
@@ -69,6 +69,15 @@ func (s *Service) Rule(ctx context.Context, scope db.Scope, id string) (RuleView
 		return RuleView{}, stowage.Errorf(stowage.NotFound, "Rule %.64s could not be found.", id)
 	}
 	return list[0], nil
+}
+
+// RuleOf gives one rule of the scope that is of a policy of the kind.
+func (s *Service) RuleOf(ctx context.Context, scope db.Scope, kind stowage.PolicyKind, id string) (RuleView, error) {
+	r, err := s.Rule(ctx, scope, id)
+	if err == nil && r.Kind != kind {
+		return RuleView{}, stowage.Errorf(stowage.NotFound, "Rule %.64s could not be found.", id)
+	}
+	return r, err
 }
 
 // CreateRule adds a rule to a policy of the scope.
@@ -188,6 +197,9 @@ func (s *Service) checkRuleSchedules(ctx context.Context, scope db.Scope, p stow
 		one, err := s.DB.Schedule(ctx, scope, id)
 		if err != nil {
 			return err
+		}
+		if one.Kind != p.Kind {
+			return stowage.Errorf(stowage.Invalid, "Schedule %.64s is one of %ss, and the policy is one of %ss.", id, one.Kind, p.Kind)
 		}
 		if one.ProjectID != "" && one.ProjectID != p.ProjectID {
 			return stowage.Errorf(stowage.Invalid, "Schedule %.64s is of another project than the policy.", id)

@@ -57,7 +57,7 @@ func (s *Service) Schedule(ctx context.Context, scope db.Scope, id string) (Sche
 	return list[0], nil
 }
 
-// SaveSchedule makes a schedule, or changes one of the scope; the rules are those
+// SaveSchedule makes a schedule, or changes one of the scope, whose kind stays; the rules are those
 // that are to name it, nil: they stay. What was due before it was saved is not
 // made up for. Invalid: it makes no sense. Conflict: the project has one of that name.
 func (s *Service) SaveSchedule(ctx context.Context, scope db.Scope, one stowage.Schedule, rules *[]string) (ScheduleView, error) {
@@ -65,12 +65,18 @@ func (s *Service) SaveSchedule(ctx context.Context, scope db.Scope, one stowage.
 	var had []Entity
 	if isNew {
 		one.ID, one.CreatedAt = s.NewID(), now
+		if one.Kind == "" {
+			one.Kind = stowage.PolicyBackup
+		}
 	} else {
 		old, err := s.Schedule(ctx, scope, one.ID)
 		if err != nil {
 			return ScheduleView{}, err
 		}
-		one.ProjectID, one.CreatedAt, had = old.ProjectID, old.CreatedAt, old.Rules
+		if one.Kind != "" && one.Kind != old.Kind {
+			return ScheduleView{}, stowage.Errorf(stowage.Invalid, "A schedule of %ss stays one.", old.Kind)
+		}
+		one.Kind, one.ProjectID, one.CreatedAt, had = old.Kind, old.ProjectID, old.CreatedAt, old.Rules
 	}
 	one.Name, one.UpdatedAt, one.NextDue = strings.TrimSpace(one.Name), now, time.Time{}
 	if err := checkName("schedule", one.Name); err != nil {
@@ -108,14 +114,17 @@ func (s *Service) checkScheduleRules(ctx context.Context, scope db.Scope, one st
 		if slices.ContainsFunc(had, func(e Entity) bool { return e.ID == id }) {
 			continue
 		}
-		r, err := s.DB.Rule(ctx, scope, id)
+		r, err := s.Rule(ctx, scope, id)
 		if err != nil {
 			return nil, err
+		}
+		if r.Kind != one.Kind {
+			return nil, stowage.Errorf(stowage.Invalid, "Rule %.64s is of a policy of %ss, and the schedule is one of %ss.", id, r.Kind, one.Kind)
 		}
 		if one.ProjectID != "" && one.ProjectID != r.ProjectID {
 			return nil, stowage.Errorf(stowage.Invalid, "Rule %.64s is of another project than the schedule.", id)
 		}
-		if len(r.Schedules) >= maxSchedules {
+		if len(r.Rule.Schedules) >= maxSchedules {
 			return nil, stowage.Errorf(stowage.Invalid, "A rule may have %d schedules at most.", maxSchedules)
 		}
 	}
@@ -135,7 +144,7 @@ func (s *Service) policiesOf(ctx context.Context, list []stowage.Entity) (map[st
 	for i, e := range list {
 		ids[i] = e.ID
 	}
-	policies, err := s.DB.EntityPolicies(ctx, ids)
+	policies, err := s.DB.EntityPolicies(ctx, stowage.PolicyBackup, ids)
 	if err != nil {
 		return nil, nil, err
 	}

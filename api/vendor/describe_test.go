@@ -100,7 +100,7 @@ func TestWhatIsSaidOfFieldsIsAboutFields(t *testing.T) {
 // What a filter reads is what is told of it: the names are found in the code.
 func TestEveryParameterThatIsReadIsToldOf(t *testing.T) {
 	want := map[string][]ask{
-		"taskFilter": taskAsks, "historyFilter": historyAsks, "entityFilter": machineAsks, "policies": policyAsks, "rules": ruleAsks, "schedules": scheduleAsks,
+		"taskFilter": taskAsks, "historyFilter": historyAsks, "entityFilter": machineAsks, "policies": policyAsks, "rules": ruleAsks, "schedules": scheduleAsks, "snapshots": snapshotAsks,
 		"resources": {managerAsk}, "disks": {diskAsk}, "files": {fileAsk}, "recoveryRules": {planAsk}, "restoreSettings": {{names: "backup-guid"}},
 		"restoreJobs": {{names: "status"}}, "page": {{names: "page size orderBy direction filter nameLike"}},
 		"mountedBackups": mountAsks, "fileSystems": {mountableAsk}, "mountNamed": {mountedAsk}, "spanOf": spanAsks, "reportWish": {onlyVMAsk}, "deliveries": {deliveryAsk},

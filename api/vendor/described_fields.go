@@ -74,6 +74,9 @@ func taken(s *openapi.Schemas, t reflect.Type) *openapi.Schema {
 		// It is a struct, and may be a bare guid.
 		return &openapi.Schema{AnyOf: []*openapi.Schema{{Ref: "#/components/schemas/" + s.Component(t)}, plain("string")}}
 	}
+	if strings.HasPrefix(t.Name(), "maybe[") {
+		return s.Type(t.Field(1).Type)
+	}
 	if t.Kind() == reflect.Slice && strings.HasPrefix(t.Name(), "several[") {
 		item := s.Type(t.Elem())
 		return &openapi.Schema{AnyOf: []*openapi.Schema{{Type: "array", Items: item, Nullable: true}, item}}
@@ -84,7 +87,7 @@ func taken(s *openapi.Schemas, t reflect.Type) *openapi.Schema {
 // mustSend are the fields without which a request is refused.
 var mustSend = map[string][]string{
 	"LoginRequest": {"login"}, "StateRequest": {"state"}, "ExportRequest": {"protectedEntities"}, "EntityRequest": {"value"}, "EntitiesRequest": {"protectedEntities"},
-	"MarkRequest": {"retentionHint"}, "ScheduleRequest": {"backupType"}, "MountedRequest": {"mountedBackup"}, "DownloadRequest": {"paths"},
+	"MarkRequest": {"retentionHint"}, "SnapshotsRequest": {"protectedEntities"}, "MountedRequest": {"mountedBackup"}, "DownloadRequest": {"paths"},
 	"MailingListRequest": {"name", "recipients"},
 }
 
@@ -121,7 +124,7 @@ var words = map[string][]string{
 	"Location.backupDestinationType": destWords, "Location.roleType": {"PRIMARY"}, "Location.status": wordsOfMap(locationStatuses), "Location.type": backupTypes,
 	"Location.retentionHint": hints, "BackupFile.backupFileType": {"DISK", "DISK_INC"}, "BackupFile.format": {"RAW"},
 	"Mark.roleType": {"PRIMARY"}, "Mark.type": backupTypes, "Mark.previousType": backupTypes, "Mark.previousHint": hints, "Mark.retentionHint": hints,
-	"Schedule.type": {"VM_BACKUP"}, "Schedule.backupType": backupTypes, "Schedule.executionType": {"TIME", "INTERVAL"}, "Schedule.daysOfWeek": dayNames,
+	"Schedule.type": {"VM_BACKUP", "VM_SNAPSHOT"}, "Snapshot.status": wordsOfMap(snapshotStatuses), "Schedule.backupType": backupTypes, "Schedule.executionType": {"TIME", "INTERVAL"}, "Schedule.daysOfWeek": dayNames,
 	"Schedule.months": monthNames[1:], "Schedule.dayOfWeekOccurrences": slices.DeleteFunc(slices.Clone(timesNames), func(s string) bool { return s == "" }),
 	"Run.state": {"RUNNING", "FINISHED", "MISSED"}, "Entry.state": {"WAITING", "BEGUN", "FAILED", "SKIPPED"},
 	"PolicyRow.autoAssignMode": assignModes, "Assign.mode": assignModes, "PolicyVM.type": onlyVM,
@@ -148,7 +151,17 @@ var fields = map[string]string{
 	"Machine.guid":                                         "The id in the cloud; `uuid` is the same.",
 	"Machine.present":                                      "Whether it is in the cloud still.",
 	"Machine.backupUpToDate":                               "Whether there is a backup since the last due time whose window is over; not there without a schedule.",
-	"Machine.vmBackupPolicy":                               "The policy that protects it.",
+	"Machine.vmBackupPolicy":                               "The policy of backups that protects it.",
+	"Machine.snapshotMgmtPolicy":                           "The policy of snapshots that it is in.",
+	"Snapshot.guid":                                        "That of the task that took it.",
+	"Snapshot.uuid":                                        "Cinder's id, of a snapshot of one volume; of one of several the guid.",
+	"Snapshot.snapshotTime":                                "When it was taken.",
+	"Snapshot.policy":                                      "That removes it one day; not there: nobody does.",
+	"SnapshotDisk.vmDisk":                                  "The volume.",
+	"SnapshotDisk.uuid":                                    "Cinder's id of the snapshot.",
+	"SnapshotsRequest.rule":                                "Of a policy of snapshots, which removes them one day. If not given nobody does.",
+	"Rule.retentionVersions":                               "Of snapshots: so many are kept; 0: that is not said.",
+	"Rule.retentionDays":                                   "Of snapshots: those are kept that are not older; 0: that is not said.",
 	"Machine.hypervisor":                                   "Told to the integration account only.",
 	"Machine.standAloneVolume":                             "It is a volume, not a server.",
 	"Machine.status":                                       "The cloud's word for its state.",
@@ -200,8 +213,8 @@ var fields = map[string]string{
 	"MarkRequest.guid":                                     "The backup's, or the location's: they are the same.",
 	"MarkRequest.retentionHint":                            "`" + strings.Join(hints, "`, `") + "`.",
 	"MarkRequest.archiveExpire":                            "Until when, of `ARCHIVE`.",
-	"ScheduleRequest.type":                                 "`VM_BACKUP`, the default; no other.",
-	"ScheduleRequest.backupType":                           "`FULL` or `INCREMENTAL`.",
+	"ScheduleRequest.type":                                 "`VM_BACKUP`, the default, or `VM_SNAPSHOT` (also `SNAPSHOT`), which takes rules of policies of snapshots. It stays what it is.",
+	"ScheduleRequest.backupType":                           "`FULL` or `INCREMENTAL`; needed for `VM_BACKUP`.",
 	"ScheduleRequest.executionType":                        "`TIME`, the default, with `hour`; or `INTERVAL`, with `interval`.",
 	"ScheduleRequest.hour":                                 "Milliseconds after midnight UTC.",
 	"ScheduleRequest.daysOfWeek":                           "`MONDAY` and so on. None: every day.",
@@ -216,8 +229,11 @@ var fields = map[string]string{
 	"AssignRequest.includeRegExps":                         "RE2, 100 of 255 bytes at most; they match anywhere unless anchored.",
 	"RuleRequest.backupDestinations":                       "Bare destinations, as the older panel sends them: primary ones.",
 	"RuleRequest.ruleBackupDestinations":                   "One, in the role `PRIMARY`.",
+	"RuleRequest.retentionVersions":                        "Of snapshots: the last so many are kept. What this or `retentionDays` keeps stays; without both all stay.",
+	"RuleRequest.retentionDays":                            "Of snapshots: those are kept that are not older than so many days.",
 	"ToRequest.roleType":                                   "`PRIMARY`; a `SECONDARY` one without a destination is dropped.",
 	"MachineRequest.vmBackupPolicy":                        "None takes it out of its policy.",
+	"MachineRequest.snapshotMgmtPolicy":                    "`null` takes it out of its policy of snapshots; not there: it stays.",
 	"DiskRequest.excludedFromBackup":                       "Whether backups leave it out.",
 	"RecoveryRequest.vms":                                  "Servers, in their order. A rule without this stands for one that the plan has, by its guid.",
 	"RecoveryRequest.deleteIfExists":                       "Must not be true: no server is deleted to make room for its backup.",

@@ -1,5 +1,10 @@
 package vendor
 
+import (
+	"maps"
+	"strings"
+)
+
 var (
 	// policyAsks are those of a list of policies.
 	policyAsks = []ask{
@@ -17,10 +22,32 @@ var (
 const (
 	policyExample = `{"name":"gold","rules":[{"name":"daily","schedules":["..."],"ruleBackupDestinations":[{"roleType":"PRIMARY","backupDestination":"nightly",` +
 		`"backupRetentionSettings":{"retentionKeepLastNFull":7}}]}],"vms":["..."]}`
+	snapshotPolicyExample = `{"name":"quick","rules":[{"name":"hourly","schedules":["..."],"retentionVersions":24,"retentionDays":2}],"vms":["..."]}`
+	snapshotRuleExample   = `{"name":"hourly","policy":"...","schedules":["..."],"retentionVersions":24,"retentionDays":2}`
+
 	ruleExample = `{"name":"daily","policy":"...","schedules":["..."],"ruleBackupDestinations":[{"roleType":"PRIMARY","backupDestination":"nightly"}]}`
 )
 
-var policiesTold = group{"policies", "What is backed up, where to, and how long it stays.", map[string]told{
+var policiesTold = group{
+	"policies", "What is backed up, where to, and how long it stays. Policies of snapshots say what snapshots are taken of, and how long those stay in the project; " +
+		"an entity may have one of each kind.", func() map[string]told {
+		all := maps.Clone(backupPoliciesTold)
+		for at, one := range backupPoliciesTold {
+			one.is = strings.NewReplacer("a policy", "a policy of snapshots", "policies", "policies of snapshots", "a rule", "a rule of snapshots",
+				"rules", "rules of snapshots", "its backups stay", "its snapshots stay").Replace(one.is)
+			switch one.example {
+			case policyExample:
+				one.example = snapshotPolicyExample
+			case ruleExample:
+				one.example = snapshotRuleExample
+			}
+			all[strings.Replace(at, "/vm-backup", "/vm-snapshot", 1)] = one
+		}
+		return all
+	}(),
+}
+
+var backupPoliciesTold = map[string]told{
 	"GET /policies/vm-backup":           {is: "Lists policies", asks: append([]ask{{names: "extended", text: noEffect}}, policyAsks...), paged: true, byName: true, finds: "its name, or its guid", orders: policyColumns, gives: []policyRow{}},
 	"POST /policies/vm-backup":          {is: "Makes a policy", sends: policyBody{}, example: policyExample, gives: policyDetails{}},
 	"GET /policies/vm-backup/{guid}":    {is: "Shows a policy with all that is in it", gives: policyDetails{}},
@@ -36,5 +63,4 @@ var policiesTold = group{"policies", "What is backed up, where to, and how long 
 	"GET /rules/vm-backup/{guid}":                             {is: "Shows a rule", asks: []ask{{names: "only-active-destinations", text: noEffect}}, gives: ruleView{}},
 	"PUT /rules/vm-backup/{guid}":                             {is: "Changes a rule", sends: ruleBody{}, example: ruleExample, gives: ruleView{}},
 	"DELETE /rules/vm-backup/{guid}":                          {is: "Deletes a rule"},
-	"GET /policies/vm-snapshot":                               {is: "Lists policies of snapshots"},
-}}
+}

@@ -4,9 +4,9 @@ package vendor
 var scheduleAsks = []ask{
 	{names: "guid", text: "Only these.", many: true},
 	{names: "rules rule", text: "Only those that these rules name.", many: true},
-	{names: "policy backup-policy", text: "Only those that carry out these policies.", many: true},
-	{names: "protected-entity virtual-machine", text: "Only those that back up these entities.", many: true},
-	{names: "type", text: "Only of this type.", words: []string{"VM_BACKUP"}, many: true},
+	{names: "policy backup-policy snapshot-policy", text: "Only those that carry out these policies.", many: true},
+	{names: "protected-entity virtual-machine", text: "Only those of policies of these entities.", many: true},
+	{names: "type", text: "Only of this type.", words: []string{"VM_BACKUP", "VM_SNAPSHOT", "SNAPSHOT"}, many: true},
 }
 
 const scheduleExample = `{"name":"nightly","backupType":"INCREMENTAL","executionType":"TIME","hour":7200000,"startWindowLength":3600000,"rules":["..."]}`

@@ -13,7 +13,7 @@ var taskAsks = []ask{
 	{names: "backup-destination backupDestination", text: "Only about backups in this destination."},
 	{names: "from", text: "Only what was asked for at this time or later, in milliseconds."},
 	{names: "to", text: "Only what was asked for at this time or earlier, in milliseconds."},
-	{names: "schedule", text: "Only what this schedule made."}, {names: "backup-policy", text: "Only what this policy made."}, {names: "backup-rule", text: "Only what this rule made."},
+	{names: "schedule", text: "Only what this schedule made."}, {names: "backup-policy snapshot-policy", text: "Only what this policy made."}, {names: "backup-rule snapshot-rule", text: "Only what this rule made."},
 	managerAsk,
 	{names: "hypervisor", text: "Finds nothing."}, {names: "mounted-backup-assigned", text: "Finds nothing."},
 }
@@ -22,7 +22,14 @@ const taskText = "its state or type, or the name of what it is about; or its gui
 
 const restoreMore = "Clients name the original as `dstProtectedEntity` of every restore, so only `overwrite` writes to it."
 
-var tasksTold = group{"tasks", "What was asked for, the newest first: backups, restores, mounts and deletions.", map[string]told{
+var snapshotTold = told{
+	is: "Begins snapshots that stay in the project: a task for each entity",
+	more: "With a rule of a policy of snapshots, that policy removes them one day as it does its own; without one nobody does. " +
+		"Everything that can be told is checked before the first begins.",
+	sends: snapshotsBody{}, example: `{"protectedEntities":[{"guid":"..."}],"rule":{"guid":"..."},"priority":50}`, gives: []task{},
+}
+
+var tasksTold = group{"tasks", "What was asked for, the newest first: backups, snapshots, restores, mounts and deletions.", map[string]told{
 	"GET /tasks":        {is: "Lists tasks", asks: taskAsks, paged: true, finds: taskText, orders: taskColumns, gives: []task{}},
 	"GET /tasks/{guid}": {is: "Shows a task", gives: task{}},
 	"PUT /tasks/{guid}/state": {
@@ -37,6 +44,7 @@ var tasksTold = group{"tasks", "What was asked for, the newest first: backups, r
 		is: "Begins backups: a task for each entity", more: "Everything that can be told is checked before the first begins. If a later one fails all the same, the error tells how many had begun.",
 		sends: exportBody{}, example: `{"protectedEntities":[{"guid":"..."}],"backupType":"FULL"}`, gives: []task{},
 	},
+	"POST /tasks/vm-snapshot": snapshotTold, "POST /tasks/snapshot": snapshotTold,
 	"POST /tasks/restore": {
 		is: "Begins a restore of volumes", more: restoreMore, sends: restoreBody{}, example: `{"backup":"...","restoredPeName":"again"}`, gives: task{},
 	},

@@ -26,7 +26,6 @@ var notYet = []struct{ method, path, why string }{
 	{"POST", "/session/login-with-token", "send the token as X-Auth-Token instead"},
 	{"PUT", "/users/{guid}/password", "passwords are Keystone's"},
 	{"PUT", "/virtual-machines/{guid}/ssh-password", "nobody logs in to servers"},
-	{"POST", "/tasks/vm-snapshot", "volumes are backed up, not kept as snapshots"},
 	{"GET", "/global-settings", "no client asks for it"},
 }
 

@@ -138,6 +138,18 @@ func (f *truth) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
+// maybe is what may not be there at all, which is not the same as null.
+type maybe[T any] struct {
+	set   bool
+	value T
+}
+
+// UnmarshalJSON is called for what is there.
+func (m *maybe[T]) UnmarshalJSON(data []byte) error {
+	m.set = true
+	return json.Unmarshal(data, &m.value)
+}
+
 // several is an array, one element without the brackets, or null. Elements
 // that are null are left out.
 type several[T any] []T

@@ -38,6 +38,7 @@ type machine struct {
 	Status         string         `json:"status,omitempty"`
 	StandAlone     bool           `json:"standAloneVolume"`
 	Policy         *ref           `json:"vmBackupPolicy,omitempty"`
+	SnapshotPolicy *ref           `json:"snapshotMgmtPolicy,omitempty"`
 	UpToDate       *bool          `json:"backupUpToDate,omitempty"`
 }
 
@@ -54,7 +55,7 @@ func (a *API) machineView(p service.Protected, integration bool) machine {
 		HvType: enumOf("KVM"), Manager: a.manager(), Cluster: refTo(p.Is.Zone, ""), Flavor: refTo(orText(p.Is.FlavorID, p.Is.Flavor), p.Is.Flavor),
 		Project: refTo(p.ProjectID, p.Project), TenantID: p.ProjectID, Tags: list(p.Is.Tags), Networks: []machineInNet{}, Actions: []enum{},
 		Status: p.Is.Status, StandAlone: p.Kind == stowage.EntityVolume,
-		Policy: refTo(p.Policy.ID, p.Policy.Name), UpToDate: p.UpToDate,
+		Policy: refTo(p.Policy.ID, p.Policy.Name), SnapshotPolicy: refTo(p.SnapshotPolicy.ID, p.SnapshotPolicy.Name), UpToDate: p.UpToDate,
 	}
 	if integration { // the operator's business
 		m.Hypervisor = refTo(p.Is.Host, "")
@@ -205,4 +206,38 @@ func (a *API) sync(w http.ResponseWriter, r request) error {
 	}
 	a.single(w, t)
 	return nil
+}
+
+type machineBody struct {
+	GUID           text       `json:"guid"`
+	UUID           text       `json:"uuid"`
+	Policy         maybe[ref] `json:"vmBackupPolicy"`
+	SnapshotPolicy maybe[ref] `json:"snapshotMgmtPolicy"`
+}
+
+// machineSettings takes a whole machine back. What changes here is its policies. A machine
+// that names no policy of backups has none; clients that know nothing of snapshots leave
+// that policy where it is, and what names nothing but that one leaves the other.
+func (a *API) machineSettings(w http.ResponseWriter, r request) error {
+	var body machineBody
+	if err := r.read(&body); err != nil {
+		return err
+	}
+	change := map[stowage.PolicyKind]string{}
+	if body.Policy.set || !body.SnapshotPolicy.set || body.GUID != "" || body.UUID != "" {
+		change[stowage.PolicyBackup] = body.Policy.value.GUID
+	}
+	if body.SnapshotPolicy.set {
+		change[stowage.PolicySnapshot] = body.SnapshotPolicy.value.GUID
+	}
+	for _, kind := range []stowage.PolicyKind{stowage.PolicyBackup, stowage.PolicySnapshot} {
+		policy, named := change[kind]
+		if !named {
+			continue
+		}
+		if err := a.Service.AssignEntity(r.Context(), r.scope, kind, r.guid(), policy); err != nil {
+			return err
+		}
+	}
+	return a.machine(w, r)
 }

@@ -70,9 +70,9 @@ func guids(list several[ref]) (out []string) {
 	return out
 }
 
-// policy is what the body says; the project is whose it is to be.
-func (b policyBody) policy(projectID string) stowage.Policy {
-	p := stowage.Policy{ID: string(b.GUID), ProjectID: projectID, Name: string(b.Name), Active: b.Active == nil || bool(*b.Active), Priority: stowage.PriorityDefault}
+// policy is what the body says, of the kind; the project is whose it is to be.
+func (b policyBody) policy(kind stowage.PolicyKind, projectID string) stowage.Policy {
+	p := stowage.Policy{ID: string(b.GUID), Kind: kind, ProjectID: projectID, Name: string(b.Name), Active: b.Active == nil || bool(*b.Active), Priority: stowage.PriorityDefault}
 	if n := priority(b.Priority); n != nil {
 		p.Priority = *n
 	}
@@ -109,7 +109,7 @@ func (a *API) createPolicy(w http.ResponseWriter, r request) error {
 		return err
 	}
 	body.GUID = ""
-	wish, err := body.wish(owner)
+	wish, err := body.wish(r.kind, owner)
 	if err != nil {
 		return err
 	}
@@ -117,12 +117,12 @@ func (a *API) createPolicy(w http.ResponseWriter, r request) error {
 	return a.answerPolicy(w, r, p, err)
 }
 
-func (b policyBody) wish(owner string) (service.PolicyWish, error) {
-	wish := service.PolicyWish{Policy: b.policy(owner), AssignNow: bool(b.AssignNow)}
+func (b policyBody) wish(kind stowage.PolicyKind, owner string) (service.PolicyWish, error) {
+	wish := service.PolicyWish{Policy: b.policy(kind, owner), AssignNow: bool(b.AssignNow)}
 	if b.Rules != nil {
 		rules := []stowage.Rule{}
 		for _, one := range *b.Rules {
-			r, err := one.rule(owner)
+			r, err := one.rule(kind, owner)
 			if err != nil {
 				return wish, err
 			}
@@ -144,7 +144,7 @@ func (a *API) updatePolicy(w http.ResponseWriter, r request) error {
 	if err := r.read(&body); err != nil {
 		return err
 	}
-	old, err := a.Service.Policy(r.Context(), r.scope, r.guid())
+	old, err := a.Service.PolicyOf(r.Context(), r.scope, r.kind, r.guid())
 	if err != nil {
 		return err
 	}
@@ -152,7 +152,7 @@ func (a *API) updatePolicy(w http.ResponseWriter, r request) error {
 	if body.Name == "" {
 		body.Name = text(old.Name)
 	}
-	wish, err := body.wish(old.ProjectID)
+	wish, err := body.wish(r.kind, old.ProjectID)
 	if err != nil {
 		return err
 	}
@@ -173,12 +173,12 @@ func (a *API) answerPolicy(w http.ResponseWriter, r request, p service.PolicyVie
 }
 
 func (a *API) policy(w http.ResponseWriter, r request) error {
-	p, err := a.Service.Policy(r.Context(), r.scope, r.guid())
+	p, err := a.Service.PolicyOf(r.Context(), r.scope, r.kind, r.guid())
 	return a.answerPolicy(w, r, p, err)
 }
 
 func (a *API) deletePolicy(w http.ResponseWriter, r request) error {
-	return done(w, a.Service.DeletePolicy(r.Context(), r.scope, r.guid()))
+	return done(w, a.Service.DeletePolicy(r.Context(), r.scope, r.kind, r.guid()))
 }
 
 var policyColumns = map[string]string{"name": "name", "active": "active", "priority": "priority"}
@@ -198,7 +198,7 @@ func (a *API) policies(w http.ResponseWriter, r request) error {
 		}
 		scope = narrow.scope
 	}
-	f := db.PolicyFilter{IDs: values(q, "guid"), Entities: values(q, "virtual-machine", "protected-entity")}
+	f := db.PolicyFilter{Kind: r.kind, IDs: values(q, "guid"), Entities: values(q, "virtual-machine", "protected-entity")}
 	list, total, err := a.Service.Policies(r.Context(), scope, f, p)
 	if err != nil {
 		return err
@@ -222,7 +222,7 @@ func (a *API) policiesOf(w http.ResponseWriter, r request) error {
 	if len(entities) == 0 || len(entities) > maxListed {
 		return stowage.Errorf(stowage.Invalid, "protectedEntities must name from 1 to %d entities.", maxListed)
 	}
-	list, total, err := a.Service.Policies(r.Context(), r.scope, db.PolicyFilter{Entities: entities}, db.Page{Limit: maxListed})
+	list, total, err := a.Service.Policies(r.Context(), r.scope, db.PolicyFilter{Kind: r.kind, Entities: entities}, db.Page{Limit: maxListed})
 	if err != nil {
 		return err
 	}
@@ -264,7 +264,7 @@ func (a *API) previewAssign(w http.ResponseWriter, r request) error {
 	if guid := r.guid(); guid != nobodys {
 		body.GUID = text(guid)
 	}
-	list, err := a.Service.PreviewAssign(r.Context(), r.scope, body.policy(owner))
+	list, err := a.Service.PreviewAssign(r.Context(), r.scope, body.policy(r.kind, owner))
 	if err != nil {
 		return err
 	}
@@ -276,20 +276,4 @@ func (a *API) previewAssign(w http.ResponseWriter, r request) error {
 		return assignment{*entityTo(s.Entity), enumOf(change), enumOf(s.Reason)}
 	}), len(list))
 	return nil
-}
-
-type machineBody struct {
-	Policy ref `json:"vmBackupPolicy"`
-}
-
-// machineSettings takes a whole machine back. What changes here is its policy.
-func (a *API) machineSettings(w http.ResponseWriter, r request) error {
-	var body machineBody
-	if err := r.read(&body); err != nil {
-		return err
-	}
-	if err := a.Service.AssignEntity(r.Context(), r.scope, r.guid(), body.Policy.GUID); err != nil {
-		return err
-	}
-	return a.machine(w, r)
 }

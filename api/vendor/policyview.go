@@ -33,7 +33,9 @@ func policyRowView(p service.PolicyView) policyRow {
 	}
 	for _, r := range p.Rules {
 		v.Rules = append(v.Rules, ref{r.ID, r.Name})
-		v.Destinations = append(v.Destinations, destOfRule{ruleContainer(r)})
+		if r.Kind == stowage.PolicyBackup {
+			v.Destinations = append(v.Destinations, destOfRule{ruleContainer(r)})
+		}
 	}
 	return v
 }

@@ -2,6 +2,7 @@ package vendor
 
 import (
 	"net/http"
+	"slices"
 
 	"github.com/stowage/stowage"
 	"github.com/stowage/stowage/auth"
@@ -51,6 +52,37 @@ func sums(path string, moved bool) route {
 
 // routes are all paths there are. doc/vendor-api.md is made of them.
 func routes() []route {
+	return slices.Concat(otherRoutes(), policyRoutes("vm-backup", stowage.PolicyBackup), policyRoutes("vm-snapshot", stowage.PolicySnapshot))
+}
+
+// policyRoutes are those of the policies and the rules of a kind, which are alike.
+func policyRoutes(name string, kind stowage.PolicyKind) []route {
+	policies, rules := "/policies/"+name, "/rules/"+name
+	list := []route{
+		lists(policies, (*API).policies),
+		does(http.MethodPost, policies, auth.RuleVendorPolicies, (*API).createPolicy),
+		does(http.MethodPost, policies+"/list-by-entities", auth.RuleVendorGet, (*API).policiesOf),
+		does(http.MethodPost, policies+"/auto-assignment-preview", auth.RuleVendorGet, (*API).previewAssign),
+		does(http.MethodPost, policies+"/{guid}/auto-assignment-preview", auth.RuleVendorGet, (*API).previewAssign),
+		get(policies+"/{guid}", (*API).policy),
+		does(http.MethodPut, policies+"/{guid}", auth.RuleVendorPolicies, (*API).updatePolicy),
+		does(http.MethodDelete, policies+"/{guid}", auth.RuleVendorPolicies, (*API).deletePolicy),
+		lists(rules, (*API).rules),
+		does(http.MethodPost, rules, auth.RuleVendorPolicies, (*API).createRule),
+		get(rules+"/{guid}", (*API).oneRule),
+		does(http.MethodPut, rules+"/{guid}", auth.RuleVendorPolicies, (*API).updateRule),
+		does(http.MethodDelete, rules+"/{guid}", auth.RuleVendorPolicies, (*API).deleteRule),
+	}
+	for i, r := range list {
+		list[i].verb = func(a *API, w http.ResponseWriter, q request) error {
+			q.kind = kind
+			return r.verb(a, w, q)
+		}
+	}
+	return list
+}
+
+func otherRoutes() []route {
 	return []route{
 		{method: http.MethodPost, path: "/session/login", open: true, verb: (*API).login},
 		{method: http.MethodPost, path: "/session/logout", open: true, verb: (*API).logout},
@@ -67,7 +99,7 @@ func routes() []route {
 		lists("/virtual-machine-disks", (*API).disks),
 		does(http.MethodPut, "/virtual-machine-disks/{guid}/settings", auth.RuleVendorPolicies, (*API).setDisk),
 		lists("/virtual-machine-flavors", resources(stowage.ResourceFlavor, resourceRef)),
-		nothing("/snapshots", "snapshots are kept for the next backup only"),
+		lists("/snapshots", (*API).snapshots),
 		lists("/network", resources(stowage.ResourceNetwork, resourceRef)),
 		get("/openstack/restore-settings", (*API).restoreSettings),
 		lists("/network/shared", (*API).sharedNetworks),
@@ -117,6 +149,8 @@ func routes() []route {
 		does(http.MethodDelete, "/tasks/all-running", auth.RuleVendorTasks, (*API).cancelRunning),
 		does(http.MethodDelete, "/tasks/{guid}", auth.RuleVendorTasks, (*API).hideTask),
 		does(http.MethodPost, "/tasks/export", auth.RuleVendorExport, (*API).export),
+		does(http.MethodPost, "/tasks/vm-snapshot", auth.RuleVendorExport, (*API).takeSnapshots),
+		does(http.MethodPost, "/tasks/snapshot", auth.RuleVendorExport, (*API).takeSnapshots),
 		does(http.MethodPost, "/tasks/restore", auth.RuleVendorRestore, (*API).restore),
 		does(http.MethodPost, "/tasks/restore-and-import", auth.RuleVendorRestore, (*API).restoreAndImport),
 		does(http.MethodPost, "/tasks/delete", auth.RuleVendorDelete, (*API).remove),
@@ -132,19 +166,6 @@ func routes() []route {
 
 		lists("/schedules/{guid}/runs", (*API).runs),
 
-		lists("/policies/vm-backup", (*API).policies),
-		does(http.MethodPost, "/policies/vm-backup", auth.RuleVendorPolicies, (*API).createPolicy),
-		does(http.MethodPost, "/policies/vm-backup/list-by-entities", auth.RuleVendorGet, (*API).policiesOf),
-		does(http.MethodPost, "/policies/vm-backup/auto-assignment-preview", auth.RuleVendorGet, (*API).previewAssign),
-		does(http.MethodPost, "/policies/vm-backup/{guid}/auto-assignment-preview", auth.RuleVendorGet, (*API).previewAssign),
-		get("/policies/vm-backup/{guid}", (*API).policy),
-		does(http.MethodPut, "/policies/vm-backup/{guid}", auth.RuleVendorPolicies, (*API).updatePolicy),
-		does(http.MethodDelete, "/policies/vm-backup/{guid}", auth.RuleVendorPolicies, (*API).deletePolicy),
-		lists("/rules/vm-backup", (*API).rules),
-		does(http.MethodPost, "/rules/vm-backup", auth.RuleVendorPolicies, (*API).createRule),
-		get("/rules/vm-backup/{guid}", (*API).oneRule),
-		does(http.MethodPut, "/rules/vm-backup/{guid}", auth.RuleVendorPolicies, (*API).updateRule),
-		does(http.MethodDelete, "/rules/vm-backup/{guid}", auth.RuleVendorPolicies, (*API).deleteRule),
 		lists("/policies/recovery-plan", (*API).plans),
 		does(http.MethodPost, "/policies/recovery-plan", auth.RuleVendorPolicies, (*API).createPlan),
 		get("/policies/recovery-plan/{guid}", (*API).plan),
@@ -157,7 +178,6 @@ func routes() []route {
 		get("/rules/recovery-plan/{guid}", (*API).oneRecoveryRule),
 		does(http.MethodPut, "/rules/recovery-plan/{guid}", auth.RuleVendorPolicies, (*API).updateRecoveryRule),
 		does(http.MethodDelete, "/rules/recovery-plan/{guid}", auth.RuleVendorPolicies, (*API).deleteRecoveryRule),
-		nothing("/policies/vm-snapshot", "OpenStack volumes are backed up, not kept as snapshots"),
 
 		get("/dashboard/protection", (*API).protection),
 		get("/dashboard/backup-stats", (*API).backupStats),

@@ -21,6 +21,8 @@ type ruleBody struct {
 	Schedules    several[ref]    `json:"schedules"`
 	Destinations several[toBody] `json:"ruleBackupDestinations"`
 	Bare         several[ref]    `json:"backupDestinations"`
+	Versions     number          `json:"retentionVersions"` // of snapshots
+	Days         number          `json:"retentionDays"`
 }
 
 type toBody struct {
@@ -46,11 +48,20 @@ func (b retentionBody) settings() stowage.Retention {
 	return stowage.Retention{Full: keep(b.LastFull, b.NewerFull), Incremental: keep(b.LastIncremental, b.NewerIncremental), KeepLast: bool(b.KeepLast)}
 }
 
-// rule is what the body says, of a policy of the project. A secondary destination
+const day = 24 * time.Hour
+
+// maxDays is more than any retention may say, and less than what no duration holds.
+const maxDays = 100_000
+
+// rule is what the body says, of a policy of the kind and the project. A secondary destination
 // that names none is what user interfaces send for none.
-func (b ruleBody) rule(projectID string) (stowage.Rule, error) {
+func (b ruleBody) rule(kind stowage.PolicyKind, projectID string) (stowage.Rule, error) {
 	r := stowage.Rule{
 		ID: string(b.GUID), PolicyID: b.Policy.GUID, Name: string(b.Name), Active: b.Active == nil || bool(*b.Active), Schedules: guids(b.Schedules),
+	}
+	if kind == stowage.PolicySnapshot { // which stay where the volume is
+		r.Is.Retention.Full = stowage.Keep{Last: whole(b.Versions), Newer: time.Duration(max(min(b.Days.n, maxDays), -1)) * day}
+		return r, nil
 	}
 	to := b.Destinations
 	for _, bare := range b.Bare {
@@ -104,6 +115,8 @@ type ruleView struct {
 	Policy       ref       `json:"policy"`
 	Schedules    []ref     `json:"schedules"`
 	Destinations []destRow `json:"ruleBackupDestinations"`
+	Versions     *int      `json:"retentionVersions,omitempty"`
+	Days         *int      `json:"retentionDays,omitempty"`
 	VMCount      int       `json:"vmCount"`
 	Count        int       `json:"schedulesCount"`
 	Removable    bool      `json:"removable"`
@@ -128,13 +141,20 @@ type retentionView struct {
 
 func viewOfRule(r service.RuleView, entities int) ruleView {
 	k := r.Is.Retention
-	return ruleView{
+	v := ruleView{
 		GUID: r.ID, Name: r.Name, Active: r.Active, Position: r.Position, Policy: *refTo(r.PolicyID, r.Policy), Removable: true,
 		Schedules: each(r.Schedules, func(e service.Entity) ref { return ref{e.ID, e.Name} }), Count: len(r.Schedules), VMCount: entities,
-		Destinations: []destRow{{GUID: r.ID, Active: true, Role: enumOf("PRIMARY"), Destination: ruleContainer(r), Retention: retentionView{
-			k.Full.Last, k.Full.Newer.Milliseconds(), k.Incremental.Last, k.Incremental.Newer.Milliseconds(), k.KeepLast,
-		}}},
+		Destinations: []destRow{},
 	}
+	if r.Kind == stowage.PolicySnapshot {
+		days := int(k.Full.Newer / day)
+		v.Versions, v.Days = &k.Full.Last, &days
+		return v
+	}
+	v.Destinations = append(v.Destinations, destRow{GUID: r.ID, Active: true, Role: enumOf("PRIMARY"), Destination: ruleContainer(r), Retention: retentionView{
+		k.Full.Last, k.Full.Newer.Milliseconds(), k.Incremental.Last, k.Incremental.Newer.Milliseconds(), k.KeepLast,
+	}})
+	return v
 }
 
 func (a *API) answerRule(w http.ResponseWriter, r request, rule service.RuleView, err error) error {
@@ -157,11 +177,11 @@ func (a *API) createRule(w http.ResponseWriter, r request) error {
 	if body.Policy.GUID == "" {
 		return stowage.Errorf(stowage.Invalid, "policy must be set.")
 	}
-	p, err := a.Service.Policy(r.Context(), r.scope, body.Policy.GUID)
+	p, err := a.Service.PolicyOf(r.Context(), r.scope, r.kind, body.Policy.GUID)
 	if err != nil {
 		return err
 	}
-	rule, err := body.rule(p.ProjectID)
+	rule, err := body.rule(r.kind, p.ProjectID)
 	if err != nil {
 		return err
 	}
@@ -169,12 +189,17 @@ func (a *API) createRule(w http.ResponseWriter, r request) error {
 	return a.answerRule(w, r, made, err)
 }
 
+// updateRule takes rules of snapshots on the path of the others as well: one user interface
+// sends them there.
 func (a *API) updateRule(w http.ResponseWriter, r request) error {
 	var body ruleBody
 	if err := r.read(&body); err != nil {
 		return err
 	}
 	old, err := a.Service.Rule(r.Context(), r.scope, r.guid())
+	if err == nil && r.kind == stowage.PolicySnapshot && old.Kind != r.kind {
+		err = stowage.Errorf(stowage.NotFound, "Rule %.64s could not be found.", r.guid())
+	}
 	if err != nil {
 		return err
 	}
@@ -182,11 +207,15 @@ func (a *API) updateRule(w http.ResponseWriter, r request) error {
 	if body.Name == "" {
 		body.Name = text(old.Name)
 	}
-	rule, err := body.rule(old.ProjectID)
+	rule, err := body.rule(old.Kind, old.ProjectID)
 	if err != nil {
 		return err
 	}
-	if len(body.Destinations)+len(body.Bare) == 0 {
+	says := len(body.Destinations)+len(body.Bare) > 0
+	if old.Kind == stowage.PolicySnapshot {
+		says = body.Versions.set || body.Days.set
+	}
+	if !says {
 		rule.Is = old.Is
 	}
 	made, err := a.Service.UpdateRule(r.Context(), r.scope, rule)
@@ -194,11 +223,14 @@ func (a *API) updateRule(w http.ResponseWriter, r request) error {
 }
 
 func (a *API) oneRule(w http.ResponseWriter, r request) error {
-	rule, err := a.Service.Rule(r.Context(), r.scope, r.guid())
+	rule, err := a.Service.RuleOf(r.Context(), r.scope, r.kind, r.guid())
 	return a.answerRule(w, r, rule, err)
 }
 
 func (a *API) deleteRule(w http.ResponseWriter, r request) error {
+	if _, err := a.Service.RuleOf(r.Context(), r.scope, r.kind, r.guid()); err != nil {
+		return err
+	}
 	return done(w, a.Service.DeleteRule(r.Context(), r.scope, r.guid()))
 }
 
@@ -209,7 +241,7 @@ func (a *API) rules(w http.ResponseWriter, r request) error {
 	if err != nil {
 		return err
 	}
-	f := db.RuleFilter{Policies: values(q, "policy", "rule"), Schedules: values(q, "schedule")}
+	f := db.RuleFilter{Kind: r.kind, Policies: values(q, "policy", "rule"), Schedules: values(q, "schedule")}
 	list, total, err := a.Service.Rules(r.Context(), r.scope, f, p)
 	if err != nil {
 		return err

@@ -44,6 +44,27 @@ var (
 	timesNames = []string{"LAST_IN_MONTH", "", "FIRST_IN_MONTH", "SECOND_IN_MONTH", "THIRD_IN_MONTH", "FOURTH_IN_MONTH"} // from -1
 )
 
+// scheduleKinds are what schedules are of, by the words for their types; the guide's is
+// the shorter one.
+var scheduleKinds = map[string]stowage.PolicyKind{
+	"VM_BACKUP": stowage.PolicyBackup, "VM_SNAPSHOT": stowage.PolicySnapshot, "SNAPSHOT": stowage.PolicySnapshot,
+}
+
+func scheduleType(k stowage.PolicyKind) enum {
+	if k == stowage.PolicySnapshot {
+		return enum{"VM_SNAPSHOT", "VM snapshot"}
+	}
+	return enum{"VM_BACKUP", "VM backup"}
+}
+
+// kind is what a schedule is to be of, or was.
+func kind(now, was stowage.PolicyKind) stowage.PolicyKind {
+	if now == "" {
+		return was
+	}
+	return now
+}
+
 // wordsOf gives the values of words, in order and each once.
 func wordsOf[T ~int](list several[enum], words []string, first int, what string) ([]T, error) {
 	var out []T
@@ -63,18 +84,21 @@ func span(n number) time.Duration {
 	return time.Duration(max(min(n.n, maxMillis/8), -1)) * time.Millisecond
 }
 
-func (b scheduleBody) schedule() (s stowage.Schedule, err error) {
+func (b scheduleBody) schedule(was stowage.PolicyKind) (s stowage.Schedule, err error) {
 	invalid := func(message string) (stowage.Schedule, error) {
 		return s, stowage.Errorf(stowage.Invalid, "%s", message)
 	}
 	s = stowage.Schedule{ID: string(b.GUID), Name: string(b.Name), Active: b.Active == nil || bool(*b.Active)}
-	if b.Type.Name != "" && b.Type.Name != "VM_BACKUP" {
-		return invalid("type must be VM_BACKUP: nothing else is scheduled.")
+	if b.Type.Name != "" {
+		if s.Kind = scheduleKinds[b.Type.Name]; s.Kind == "" {
+			return invalid("type must be VM_BACKUP or VM_SNAPSHOT: nothing else is scheduled.")
+		}
 	}
-	switch b.BackupType.Name {
-	case "FULL":
+	switch {
+	case kind(s.Kind, was) == stowage.PolicySnapshot: // of which each is whole
+	case b.BackupType.Name == "FULL":
 		s.Is.Full = true
-	case "INCREMENTAL":
+	case b.BackupType.Name == "INCREMENTAL":
 	default:
 		return invalid("backupType must be FULL or INCREMENTAL.")
 	}
@@ -107,7 +131,7 @@ type scheduleView struct {
 	Name        string        `json:"name"`
 	Active      bool          `json:"active"`
 	Type        enum          `json:"type"`
-	BackupType  enum          `json:"backupType"`
+	BackupType  *enum         `json:"backupType,omitempty"`
 	Execution   enum          `json:"executionType"`
 	Hour        *int64        `json:"hour,omitempty"`
 	Window      int64         `json:"startWindowLength"` // always: one generation of clients reckons with it
@@ -130,11 +154,14 @@ type intervalView struct {
 func viewOfSchedule(s service.ScheduleView) scheduleView {
 	t := s.Is.Times
 	v := scheduleView{
-		GUID: s.ID, Name: s.Name, Active: s.Active, Type: enum{"VM_BACKUP", "VM backup"}, BackupType: enumOf(backupType(s.Is.Full)),
+		GUID: s.ID, Name: s.Name, Active: s.Active, Type: scheduleType(s.Kind),
 		Execution: enumOf("TIME"), Window: s.Is.Window.Milliseconds(), LastRun: millis(s.LastRun), NextRun: millis(s.NextDue), TenantID: s.ProjectID,
 		Days: each(t.Days, func(d time.Weekday) enum { return enumOf(dayNames[d]) }), Months: each(t.Months, func(m time.Month) enum { return enumOf(monthNames[m]) }),
 		Occurrences: each(t.Occurrences, func(o int) enum { return enumOf(timesNames[o+1]) }),
 		Rules:       each(s.Rules, func(e service.Entity) ref { return ref{e.ID, e.Name} }),
+	}
+	if s.Kind == stowage.PolicyBackup {
+		v.BackupType = maybeEnum(backupType(s.Is.Full))
 	}
 	if i := t.Interval; i != nil {
 		v.Execution = enumOf("INTERVAL")
@@ -151,14 +178,20 @@ func (a *API) saveSchedule(w http.ResponseWriter, r request, guid string) error 
 	if err := r.read(&body); err != nil {
 		return err
 	}
-	owner := ""
+	owner, was := "", stowage.PolicyBackup
 	if guid == "" {
 		var err error
 		if r, owner, err = r.owner(string(body.TenantID), string(body.Project)); err != nil {
 			return err
 		}
+	} else {
+		old, err := a.Service.Schedule(r.Context(), r.scope, guid)
+		if err != nil {
+			return err
+		}
+		was = old.Kind
 	}
-	s, err := body.schedule()
+	s, err := body.schedule(was)
 	if err != nil {
 		return err
 	}
@@ -206,11 +239,18 @@ func (a *API) schedules(w http.ResponseWriter, r request) error {
 		return err
 	}
 	f := db.ScheduleFilter{
-		IDs: values(q, "guid"), Rules: values(q, "rules", "rule"), Policies: values(q, "policy", "backup-policy"),
+		IDs: values(q, "guid"), Rules: values(q, "rules", "rule"), Policies: values(q, "policy", "backup-policy", "snapshot-policy"),
 		Entities: values(q, "protected-entity", "virtual-machine"),
 	}
-	if t := enums(q, "type"); len(t) > 0 && !slices.Contains(t, "VM_BACKUP") {
-		f.IDs = []string{nobodys} // nothing else is scheduled
+	if types := enums(q, "type"); len(types) > 0 {
+		for _, t := range types {
+			if k := scheduleKinds[t]; k != "" {
+				f.Kinds = append(f.Kinds, k)
+			}
+		}
+		if len(f.Kinds) == 0 {
+			f.IDs = []string{nobodys} // nothing else is scheduled
+		}
 	}
 	list, total, err := a.Service.Schedules(r.Context(), r.scope, f, p)
 	if err != nil {

@@ -122,7 +122,7 @@ func TestAScheduleIsUnderstoodInEachDialect(t *testing.T) {
 		"no interval":    {`{"name":"c","backupType":"FULL","executionType":"INTERVAL"}`, "interval"},
 		"no type":        {`{"name":"c","executionType":"TIME","hour":0}`, "backupType"},
 		"no name":        {`{"backupType":"FULL","executionType":"TIME","hour":0}`, "name"},
-		"a snapshot":     {`{"name":"c","type":"SNAPSHOT","backupType":"FULL","hour":0}`, "VM_BACKUP"},
+		"a restore":      {`{"name":"c","type":"VM_RESTORE","backupType":"FULL","hour":0}`, "VM_BACKUP"},
 		"a day":          {`{"name":"c","backupType":"FULL","hour":0,"daysOfWeek":["SOMEDAY"]}`, "daysOfWeek"},
 		"an hour":        {`{"name":"c","backupType":"FULL","hour":86400000}`, "within a day"},
 		"a huge hour":    {`{"name":"c","backupType":"FULL","hour":9e18}`, "within a day"},

@@ -23,6 +23,7 @@ var (
 		stowage.JobRecovery: "RECOVERY_PLAN",
 		stowage.JobRestore:  "RESTORE", stowage.JobDelete: "DELETE", stowage.JobInventory: "INVENTORY_SYNC",
 		stowage.JobCleanup: "BACKUP_CLEANUP", stowage.JobMount: "MOUNT", stowage.JobUnmount: "UNMOUNT",
+		stowage.JobSnapshot: "SNAPSHOT", stowage.JobSnapshotCleanup: "SNAPSHOT_CLEANUP",
 	}
 	taskStates = map[stowage.JobState]string{
 		stowage.JobQueued: "QUEUED", stowage.JobRunning: "RUNNING", stowage.JobFinished: "FINISHED",
@@ -80,7 +81,7 @@ func taskFilter(q url.Values) db.TaskFilter {
 		f.Project, f.Into = destination(d)
 	}
 	// Tasks of these are none of ours yet; of another hypervisor manager, never.
-	f.Schedule, f.Policy, f.Rule = value(q, "schedule"), value(q, "backup-policy"), value(q, "backup-rule")
+	f.Schedule, f.Policy, f.Rule = value(q, "schedule"), value(q, "backup-policy", "snapshot-policy"), value(q, "backup-rule", "snapshot-rule")
 	for _, name := range []string{"mounted-backup-assigned", "hypervisor"} {
 		if value(q, name) != "" {
 			f.ID = nobodys

@@ -81,6 +81,7 @@ type request struct {
 	scope       db.Scope        // whose things it sees
 	nobody      bool            // it sees nobody's: lists are empty, nothing is found
 	integration bool            // the account of a portal
+	kind        stowage.PolicyKind
 }
 
 var errNothing = stowage.Errorf(stowage.NotFound, "There is no such object.")

@@ -42,6 +42,7 @@ func Servers(t *testing.T, f ServersFixture) {
 	t.Run("removed without its volumes", f.testRemove)
 	t.Run("a server without a host is removed", f.testNoHost)
 	t.Run("snapshots of all volumes", f.testSnapshots)
+	t.Run("snapshots of volumes, in use or not", f.testVolumeSnapshots)
 	t.Run("what cannot be built is refused", f.testRefused)
 	t.Run("volumes of a project", f.testVolumes)
 	t.Run("a network that leads nowhere", f.testTestNetwork)

@@ -2,9 +2,6 @@ package embedded
 
 import (
 	"context"
-	"slices"
-
-	"github.com/google/uuid"
 
 	"github.com/stowage/stowage"
 )
@@ -17,8 +14,8 @@ type Snapshots interface {
 
 // taken is a snapshot that Cinder would have.
 type taken struct {
-	id, mark, volume string
-	snap             stowage.Snapshot
+	id, project, mark, volume string
+	snap                      stowage.Snapshot
 }
 
 // SnapshotServer takes a snapshot of each volume, under the name that Cinder gives.
@@ -38,32 +35,14 @@ func (s *Servers) SnapshotServer(ctx context.Context, projectID, id, mark string
 		if err != nil {
 			return nil, err
 		}
-		at, err := s.volumes.Locate(ctx, vol)
-		if err != nil {
+		if made[vol.ID], err = s.take(ctx, projectID, vol, mark); err != nil {
 			return nil, err
 		}
-		t := taken{id: uuid.NewString(), mark: mark, volume: d.VolumeID}
-		if t.snap, err = s.Snapshots.CreateSnapshot(ctx, at, "snapshot-"+t.id); err != nil {
-			return nil, err
-		}
-		s.taken = append(s.taken, t)
-		made[t.volume] = t.id
 	}
 	return made, nil
 }
 
-// RemoveServerSnapshots removes what SnapshotServer took.
+// RemoveServerSnapshots removes what was taken for the mark.
 func (s *Servers) RemoveServerSnapshots(ctx context.Context, _, mark string, of func(string) bool) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, t := range slices.Clone(s.taken) {
-		if t.mark != mark || !of(t.volume) {
-			continue
-		}
-		if err := s.Snapshots.RemoveSnapshot(ctx, t.snap); err != nil {
-			return err
-		}
-		s.taken = slices.DeleteFunc(s.taken, func(one taken) bool { return one.id == t.id })
-	}
-	return nil
+	return s.removeTaken(ctx, func(t taken) bool { return t.mark == mark && of(t.volume) })
 }

@@ -119,7 +119,7 @@ func newSite(t *testing.T) (*site, *rig, *openstack.Servers) {
 			refuse(w, 404, "itemNotFound", "Volume could not be found.")
 			return
 		}
-		reply(w, 200, map[string]any{"volume": map[string]any{"id": r.PathValue("id"), "status": c.volumes[r.PathValue("id")], "size": 1}})
+		reply(w, 200, map[string]any{"volume": map[string]any{"id": r.PathValue("id"), "status": c.volumes[r.PathValue("id")], "size": 1, "os-vol-tenant-attr:tenant_id": demo.ProjectID}})
 	})
 	handle("DELETE /volume/v3/{project}/volumes/{id}", func(w http.ResponseWriter, _ *http.Request) {
 		refuse(w, 400, "badRequest", "Invalid volume: Volume status must be available or error.")

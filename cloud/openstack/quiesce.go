@@ -2,12 +2,8 @@ package openstack
 
 import (
 	"context"
-	"fmt"
 	"net/http"
 	"net/url"
-	"slices"
-	"strings"
-	"time"
 
 	"github.com/gophercloud/gophercloud/v2"
 
@@ -22,14 +18,6 @@ func (s *Servers) agent(ctx context.Context, volume string) (bool, error) {
 		return false, nil
 	}
 	return cloud.GuestAgent(vol.ImageMetadata), err
-}
-
-// takenBody is a snapshot in Cinder's list.
-type takenBody struct {
-	ID       string `json:"id"`
-	Name     string `json:"name"`
-	VolumeID string `json:"volume_id"`
-	Status   string `json:"status"`
 }
 
 // SnapshotServer asks Nova for an image of the server. Of a server that boots from a
@@ -57,29 +45,11 @@ func (s *Servers) SnapshotServer(ctx context.Context, projectID, id, mark string
 	if err != nil {
 		return nil, err
 	}
-	for i := range looks {
-		taken, err := t.taken(ctx)
-		if err != nil {
-			return nil, err
-		}
-		ready := map[string]string{}
-		for _, one := range taken {
-			switch one.Status {
-			case stowage.VolumeAvailable:
-				ready[one.VolumeID] = one.ID
-			case "creating":
-			default:
-				return nil, stowage.Errorf(stowage.Unavailable, "The snapshot of volume %s is %s.", one.VolumeID, one.Status)
-			}
-		}
-		if len(ready) == len(taken) {
-			return ready, t.removeImages(ctx)
-		}
-		if err := t.nova.Pause(ctx, min(lookPause, time.Duration(i+1)*firstPause)); err != nil {
-			return nil, fmt.Errorf("wait for the snapshots of server %s: %w", id, err)
-		}
+	ready, err := t.ready(ctx, "server "+id)
+	if err != nil {
+		return nil, err
 	}
-	return nil, stowage.Errorf(stowage.Unavailable, "The snapshots of server %s are not there yet.", id)
+	return ready, t.removeImages(ctx)
 }
 
 // RemoveServerSnapshots removes the image first, which needs the snapshots.
@@ -91,45 +61,7 @@ func (s *Servers) RemoveServerSnapshots(ctx context.Context, projectID, mark str
 	if err := t.removeImages(ctx); err != nil {
 		return err
 	}
-	for i := range looks {
-		taken, err := t.taken(ctx)
-		if err != nil {
-			return err
-		}
-		taken = slices.DeleteFunc(taken, func(one takenBody) bool { return !of(one.VolumeID) })
-		if len(taken) == 0 {
-			return nil
-		}
-		for _, one := range taken {
-			if one.Status == "deleting" {
-				continue
-			}
-			err := t.cinder.remove(ctx, call{what: "remove snapshot " + one.ID + " of volume " + one.VolumeID}, "snapshots", one.ID)
-			if code := stowage.CodeOf(err); code == stowage.Invalid || code == stowage.Conflict { // it is being made yet
-				err = stowage.Wrap(stowage.Unavailable, err, "Snapshot %s of volume %s is %s.", one.ID, one.VolumeID, one.Status)
-			}
-			if err != nil {
-				return err
-			}
-		}
-		if err := t.nova.Pause(ctx, min(lookPause, time.Duration(i+1)*firstPause)); err != nil {
-			return fmt.Errorf("wait until the snapshots are gone: %w", err)
-		}
-	}
-	return stowage.Errorf(stowage.Unavailable, "Snapshots are being removed yet.")
-}
-
-// taken gives the snapshots of the mark. Nova names them "snapshot for" the image, in
-// the language that it speaks.
-func (t *tenant) taken(ctx context.Context) ([]takenBody, error) {
-	var found []takenBody
-	err := each(ctx, t.cinder, "snapshots/detail", "snapshots", url.Values{}, func(one takenBody) string { return one.ID }, func(one takenBody) error {
-		if strings.Contains(one.Name, t.portName()) && plainID.MatchString(one.ID) {
-			found = append(found, one)
-		}
-		return nil
-	})
-	return found, err
+	return t.removeTaken(ctx, func(one takenBody) bool { return t.marks(one) && of(one.VolumeID) })
 }
 
 // removeImages removes the image of the mark, of which there may be several.

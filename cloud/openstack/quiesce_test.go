@@ -19,6 +19,7 @@ type fakeImages struct {
 	images, snapshots []map[string]any
 	refuseImage       int      // the status that Nova gives to whoever asks for an image
 	statuses          []string // of the snapshots, look by look; the last one stays
+	refuseSnapshot    int      // the status that Cinder gives to whoever asks for a snapshot
 	clings            bool     // snapshots that are removed do not go
 }
 
@@ -45,6 +46,20 @@ func (c *site) serveImages(handle func(string, http.HandlerFunc)) {
 			c.statuses = c.statuses[min(1, len(c.statuses)-1):]
 		}
 		list("snapshots", &c.snapshots)(w, r)
+	})
+	handle("POST /volume/v3/{project}/snapshots", func(w http.ResponseWriter, r *http.Request) {
+		var ask struct{ Snapshot map[string]any }
+		switch err := json.NewDecoder(r.Body).Decode(&ask); {
+		case err != nil || ask.Snapshot["force"] != true:
+			refuse(w, 400, "badRequest", "Invalid volume: It is in use.")
+			return
+		case c.refuseSnapshot != 0:
+			refuse(w, c.refuseSnapshot, "overLimit", "SnapshotLimitExceeded: Maximum number of snapshots allowed (10) exceeded")
+			return
+		}
+		ask.Snapshot["id"], ask.Snapshot["status"] = uuid.NewString(), "available"
+		c.snapshots = append(c.snapshots, ask.Snapshot)
+		reply(w, 202, map[string]any{"snapshot": ask.Snapshot})
 	})
 	handle("DELETE /volume/v3/{project}/snapshots/{id}", func(w http.ResponseWriter, r *http.Request) {
 		at := slices.IndexFunc(c.snapshots, func(s map[string]any) bool { return s["id"] == r.PathValue("id") })

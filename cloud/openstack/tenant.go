@@ -22,6 +22,16 @@ func (s *Servers) tenant(project, mark string) (*tenant, error) {
 	if !plainID.MatchString(mark) {
 		return nil, stowage.Errorf(stowage.Invalid, "A server's mark must be a UUID.")
 	}
+	t, err := s.inProject(project)
+	if err != nil {
+		return nil, err
+	}
+	t.mark = mark
+	return t, nil
+}
+
+// inProject is a tenant for what needs no mark.
+func (s *Servers) inProject(project string) (*tenant, error) {
 	nova, err := s.nova.in(project)
 	if err != nil {
 		return nil, err
@@ -35,7 +45,7 @@ func (s *Servers) tenant(project, mark string) (*tenant, error) {
 		return nil, err
 	}
 	glance, err := s.glance.in(project)
-	return &tenant{Servers: s, project: project, nova: nova, neutron: neutron, cinder: cinder, glance: glance, mark: mark}, err
+	return &tenant{Servers: s, project: project, nova: nova, neutron: neutron, cinder: cinder, glance: glance}, err
 }
 
 // marked gives the project's servers with the mark. Nova does not filter by metadata,

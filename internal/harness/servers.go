@@ -58,3 +58,14 @@ func (s *Servers) SnapshotServer(ctx context.Context, project, id, mark string) 
 func (s *Servers) RemoveServerSnapshots(ctx context.Context, project, mark string, of func(string) bool) error {
 	return s.call("RemoveServerSnapshots", mark, func() error { return s.Servers.RemoveServerSnapshots(ctx, project, mark, of) })
 }
+
+// SnapshotVolumes has a hook.
+func (s *Servers) SnapshotVolumes(ctx context.Context, project string, volumes []string, mark string) (taken map[string]string, err error) {
+	err = s.call("SnapshotVolumes", mark, func() (err error) { taken, err = s.Servers.SnapshotVolumes(ctx, project, volumes, mark); return err })
+	return taken, err
+}
+
+// RemoveSnapshots has a hook.
+func (s *Servers) RemoveSnapshots(ctx context.Context, project string, ids []string) error {
+	return s.call("RemoveSnapshots", project, func() error { return s.Servers.RemoveSnapshots(ctx, project, ids) })
+}

@@ -1,0 +1,483 @@
+package vendor_test
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stowage/stowage"
+	"github.com/stowage/stowage/cloud"
+	"github.com/stowage/stowage/internal/harness"
+)
+
+// snapSchedule makes a schedule of snapshots that is due once a day, first within an hour.
+func snapSchedule(h *harness.Harness, name, kind string) (string, time.Time) {
+	h.T.Helper()
+	due := h.Clock.Now().UTC().Add(time.Hour).Truncate(time.Minute)
+	s := good(h, http.MethodPost, "/schedules", fmt.Sprintf(`{"name":%q,"type":%q,"executionType":"TIME","hour":%d,"startWindowLength":3600000}`,
+		name, kind, due.Sub(due.Truncate(24*time.Hour)).Milliseconds()), demo)
+	if got := at(s, "type.name"); got != "VM_SNAPSHOT" || s["backupType"] != nil {
+		h.T.Errorf("the schedule is %v", s)
+	}
+	return guidOf(s), due
+}
+
+// snapPolicy makes a policy of snapshots, and gives its guid and its rule's.
+func snapPolicy(h *harness.Harness, name, vms, schedules, retention string) (policy, rule string) {
+	h.T.Helper()
+	p := good(h, http.MethodPost, "/policies/vm-snapshot", fmt.Sprintf(`{"name":%q,"priority":"70","vms":%s,"rules":[{"name":"R","schedules":%s%s}]}`, name, vms, schedules, retention), demo)
+	return guidOf(p), guidOf(p["rules"].([]any)[0].(map[string]any))
+}
+
+// snapshotsOf lists an entity's snapshots, the newest first.
+func snapshotsOf(h *harness.Harness, entity string) []map[string]any {
+	h.T.Helper()
+	return rows(h.T.(*testing.T), withTotal(send(h, http.MethodGet, "/snapshots?stand-alone=true&protected-entity="+entity, "", demo)))
+}
+
+// snap asks for a snapshot by hand, and waits for its end.
+func snap(h *harness.Harness, entity, rule string) map[string]any {
+	h.T.Helper()
+	task := one(h.T.(*testing.T), withTotal(send(h, http.MethodPost, "/tasks/vm-snapshot", fmt.Sprintf(`{"priority":"60","protectedEntities":[{"guid":%q}],"rule":{"guid":%q}}`, entity, rule), demo)))
+	return ended(h, guidOf(task))
+}
+
+// snapsCleaned waits until so many cleanups have ended, and wants them to have done well.
+func snapsCleaned(h *harness.Harness, n int) {
+	h.T.Helper()
+	h.Until(fmt.Sprintf("%d cleanups are over", n), func() bool {
+		list := polled(h, "/tasks?type=OLD_SNAPSHOTS_REMOVAL")
+		return len(list) >= n && !slices.ContainsFunc(list, func(t map[string]any) bool { return at(t, "state.name") != "FINISHED" })
+	})
+}
+
+func TestASnapshotPolicyIsMadeInOneStep(t *testing.T) {
+	h, id, _, _ := farm(t)
+	s, _ := snapSchedule(h, "hourly", "SNAPSHOT")
+	made := good(h, http.MethodPost, "/policies/vm-snapshot", fmt.Sprintf(`{"name":"quick","priority":"70","vms":[{"guid":%q,"name":"web"}],
+		"rules":[{"name":"R","schedules":[{"guid":%q}],"retentionVersions":"3","retentionDays":7.0,"ruleBackupDestinations":[]}]}`, id, s), demo)
+	p := good(h, http.MethodGet, "/policies/vm-snapshot/"+guidOf(made), "", demo)
+	if fmt.Sprint(made) != fmt.Sprint(p) {
+		t.Errorf("made %v\nis   %v", made, p)
+	}
+	r := p["rules"].([]any)[0].(map[string]any)
+	if p["name"] != "quick" || p["priority"] != 70.0 || len(p["vms"].([]any)) != 1 || r["retentionVersions"] != 3.0 || r["retentionDays"] != 7.0 ||
+		len(r["ruleBackupDestinations"].([]any)) != 0 || at(r["schedules"].([]any)[0].(map[string]any), "name") != "hourly" {
+		t.Errorf("it is %v", p)
+	}
+	whole := send(h, http.MethodGet, "/policies/vm-snapshot/"+guidOf(p), "", demo).Body
+	if again := good(h, http.MethodPut, "/policies/vm-snapshot/"+guidOf(p), whole, demo); fmt.Sprint(again) != fmt.Sprint(p) {
+		t.Errorf("sent back it is %v", again)
+	}
+	// One user interface changes its rules on the other path.
+	for _, path := range []string{"/rules/vm-backup/", "/rules/vm-snapshot/"} {
+		if got := good(h, http.MethodPut, path+guidOf(r), `{"name":"R2","schedules":["`+s+`"],"retentionDays":2}`, demo); got["retentionDays"] != 2.0 || got["retentionVersions"] != 0.0 {
+			t.Errorf("%s: %v", path, got)
+		}
+	}
+	if got := good(h, http.MethodPut, "/rules/vm-snapshot/"+guidOf(r), `{"name":"R3","schedules":["`+s+`"]}`, demo); got["retentionDays"] != 2.0 {
+		t.Errorf("what is not said does not stay: %v", got)
+	}
+	for _, body := range []string{`{"name":"x","rules":[{"retentionVersions":-1}]}`, `{"name":"x","rules":[{"retentionDays":99999999999}]}`, `{"rules":[]}`} {
+		wantFault(t, send(h, http.MethodPost, "/policies/vm-snapshot", body, demo), http.StatusBadRequest, "")
+	}
+	if a := send(h, http.MethodDelete, "/policies/vm-snapshot/"+guidOf(p), "", demo); a.Status != http.StatusNoContent {
+		t.Errorf("%d %s", a.Status, a.Body)
+	}
+	if v := good(h, http.MethodGet, "/virtual-machines/"+id, "", demo); v["snapshotMgmtPolicy"] != nil {
+		t.Errorf("it is still in it: %v", v)
+	}
+}
+
+func TestPoliciesOfBackupsAndOfSnapshotsDoNotMix(t *testing.T) {
+	h, id, _, _ := farm(t)
+	s, _ := snapSchedule(h, "S", "VM_SNAPSHOT")
+	b := guidOf(good(h, http.MethodPost, "/schedules", dailyAtTen, demo))
+	p := guidOf(good(h, http.MethodPost, "/policies/vm-snapshot", `{"name":"gold"}`, demo)) // in two steps
+	r := guidOf(good(h, http.MethodPost, "/rules/vm-snapshot", `{"name":"R","policy":"`+p+`","schedules":["`+s+`"],"retentionVersions":1}`, demo))
+	backup := policyOf(h, "gold", `["`+id+`"]`, b, "") // of the same name
+	for path, want := range map[string]string{
+		"/policies/vm-backup": guidOf(backup), "/policies/vm-snapshot": p, "/rules/vm-snapshot": r, "/rules/vm-backup": guidOf(backup["rules"].([]any)[0].(map[string]any)),
+		"/schedules?type=VM_SNAPSHOT": s, "/schedules?type=SNAPSHOT": s, "/schedules?type=VM_BACKUP": b,
+	} {
+		if got := one(t, send(h, http.MethodGet, path, "", demo)); guidOf(got) != want {
+			t.Errorf("%s: %v", path, got)
+		}
+	}
+	for _, one := range [][2]string{{"vm-backup", p}, {"vm-snapshot", guidOf(backup)}} {
+		for _, method := range []string{http.MethodGet, http.MethodPut, http.MethodDelete} {
+			wantFault(t, send(h, method, "/policies/"+one[0]+"/"+one[1], `{"name":"x"}`, demo), http.StatusNotFound, "")
+		}
+	}
+	wantFault(t, send(h, http.MethodGet, "/rules/vm-backup/"+r, "", demo), http.StatusNotFound, "")
+	wantFault(t, send(h, http.MethodDelete, "/rules/vm-backup/"+r, "", demo), http.StatusNotFound, "")
+	wantFault(t, send(h, http.MethodPost, "/rules/vm-backup", `{"policy":"`+p+`"}`, demo), http.StatusNotFound, "")
+	wantFault(t, send(h, http.MethodPut, "/rules/vm-snapshot/"+r, `{"schedules":["`+b+`"]}`, demo), http.StatusBadRequest, "Schedule")
+	wantFault(t, send(h, http.MethodPut, "/schedules/"+b, strings.Replace(dailyAtTen, `"rules":[]`, `"rules":["`+r+`"]`, 1), demo), http.StatusBadRequest, "Rule")
+	wantFault(t, send(h, http.MethodPut, "/schedules/"+b, strings.Replace(dailyAtTen, "VM_BACKUP", "VM_SNAPSHOT", 1), demo), http.StatusBadRequest, "stays")
+	wantFault(t, send(h, http.MethodPost, "/tasks/vm-snapshot", `{"protectedEntities":["`+id+`"],"rule":"`+guidOf(backup["rules"].([]any)[0].(map[string]any))+`"}`, demo), http.StatusNotFound, "Rule")
+
+	// An entity has one of each.
+	of := func() string {
+		v := good(h, http.MethodGet, "/virtual-machines/"+id, "", demo)
+		return fmt.Sprint(at(v, "vmBackupPolicy.guid"), " ", at(v, "snapshotMgmtPolicy.guid"))
+	}
+	settings := func(body, want string) {
+		t.Helper()
+		good(h, http.MethodPut, "/virtual-machines/"+id+"/settings", body, demo)
+		if got := of(); got != want {
+			t.Errorf("after %s it is in %s, want %s", body, got, want)
+		}
+	}
+	none := fmt.Sprint(nil)
+	settings(`{"snapshotMgmtPolicy":{"guid":"`+p+`"}}`, guidOf(backup)+" "+p)
+	settings(`{"guid":"`+id+`","vmBackupPolicy":"`+guidOf(backup)+`"}`, guidOf(backup)+" "+p) // from who knows nothing of it
+	settings(`{"guid":"`+id+`","vmBackupPolicy":null,"snapshotMgmtPolicy":"`+p+`"}`, none+" "+p)
+	settings(`{"guid":"`+id+`","vmBackupPolicy":"`+guidOf(backup)+`","snapshotMgmtPolicy":null}`, guidOf(backup)+" "+none)
+	wantFault(t, send(h, http.MethodPut, "/virtual-machines/"+id+"/settings", `{"snapshotMgmtPolicy":"`+guidOf(backup)+`"}`, demo), http.StatusNotFound, "Policy")
+	good(h, http.MethodPut, "/policies/vm-snapshot/"+p, `{"name":"gold","vms":["`+id+`"]}`, demo)
+	if got := of(); got != guidOf(backup)+" "+p {
+		t.Errorf("it is in %s", got)
+	}
+	// Who is in a policy of the other kind comes by itself all the same.
+	auto := `{"name":"auto","autoAssignSettings":{"mode":"ASSIGN_ONLY","includeRegExps":["^web$"]},"executeAutoAssignmentAfterSavingPolicy":true}`
+	settings(`{"snapshotMgmtPolicy":null}`, guidOf(backup)+" "+none)
+	if got := one(t, withTotal(send(h, http.MethodPost, "/policies/vm-snapshot/auto-assignment-preview", auto, demo))); at(got, "protectedEntity.guid") != id {
+		t.Errorf("to come is %v", got)
+	}
+	if got := rows(t, withTotal(send(h, http.MethodPost, "/policies/vm-backup/auto-assignment-preview", auto, demo))); len(got) != 0 {
+		t.Errorf("to come to one of backups is %v", got)
+	}
+	settings(`{"snapshotMgmtPolicy":"`+guidOf(good(h, http.MethodPost, "/policies/vm-snapshot", auto, demo))+`"}`, of())
+	if got := one(t, withTotal(send(h, http.MethodPost, "/policies/vm-snapshot/list-by-entities", `{"protectedEntities":["`+id+`"]}`, demo))); got["name"] != "auto" {
+		t.Errorf("it is in %v", got)
+	}
+	settings(`{"snapshotMgmtPolicy":"`+p+`"}`, guidOf(backup)+" "+p)
+	// No schedule of backups takes it.
+	if got := rows(t, send(h, http.MethodGet, "/virtual-machines?backupStatus=NO_SCHEDULE", "", demo)); slices.ContainsFunc(got, func(v map[string]any) bool { return guidOf(v) == id }) {
+		t.Errorf("without a schedule: %v", got)
+	}
+	send(h, http.MethodDelete, "/policies/vm-backup/"+guidOf(backup), "", demo)
+	if got := rows(t, send(h, http.MethodGet, "/virtual-machines?backupStatus=NO_SCHEDULE", "", demo)); !slices.ContainsFunc(got, func(v map[string]any) bool { return guidOf(v) == id }) {
+		t.Errorf("a schedule of snapshots counts as one of backups: %v", got)
+	}
+}
+
+func TestAScheduleTakesSnapshotsAndRetentionRemovesTheOldest(t *testing.T) {
+	h, id, _, _ := farm(t)
+	h.Volume("23", 1000)
+	look(h)
+	foreign, err := h.Servers.TakeSnapshot(t.Context(), "demo", "23")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, due := snapSchedule(h, "S", "VM_SNAPSHOT")
+	p, rule := snapPolicy(h, "P", `["`+id+`","23"]`, `["`+s+`"]`, `,"retentionVersions":2`)
+	for n := 1; n <= 3; n++ {
+		until(h, due)
+		if run, want := ran(h, s, n), []string{id + " BEGUN", "23 BEGUN"}; len(strings.Split(entries(run), "; ")) != 2 || !strings.Contains(entries(run), want[0]) || !strings.Contains(entries(run), want[1]) {
+			t.Fatalf("the run has %s", entries(run))
+		}
+		snapsCleaned(h, n)
+		due = due.Add(24 * time.Hour)
+	}
+	tasks := rows(t, send(h, http.MethodGet, "/tasks?type=SNAPSHOT&schedule="+s+"&snapshot-policy="+p, "", demo))
+	if len(tasks) != 6 || at(tasks[0], "state.name") != "FINISHED" || tasks[0]["priority"] != 70.0 || at(tasks[0], "originEntity.type.name") != "SCHEDULE" {
+		t.Errorf("the tasks are %v", tasks)
+	}
+	if got := rows(t, send(h, http.MethodGet, "/tasks?filter=snapshot", "", demo)); len(got) != 9 {
+		t.Errorf("%d tasks by the text", len(got))
+	}
+	servers, volumes := snapshotsOf(h, id), snapshotsOf(h, "23")
+	if len(servers) != 2 || len(volumes) != 2 {
+		t.Fatalf("kept are %v and %v", servers, volumes)
+	}
+	first := servers[0]
+	if at(first, "status.name") != "SUCCESS" || at(first, "policy.name") != "P" || at(first, "rule.guid") != rule || at(first, "protectedEntity.name") != "web" ||
+		len(first["disks"].([]any)) != 2 || first["uuid"] != guidOf(first) || first["snapshotTime"].(float64) <= servers[1]["snapshotTime"].(float64) {
+		t.Errorf("the snapshot is %v", first)
+	}
+	if volumes[0]["uuid"] != at(volumes[0]["disks"].([]any)[0], "uuid") {
+		t.Errorf("the volume's is %v", volumes[0])
+	}
+	// On the backend is what is listed, and what a user took.
+	if got := h.Snapshots(); len(got) != 2*2+2+1 || !slices.ContainsFunc(got, func(s string) bool { return strings.Contains(s, foreign) }) {
+		t.Errorf("on the backend there are %v", got)
+	}
+	if got := rows(t, send(h, http.MethodGet, "/snapshots?stand-alone=false", "", demo)); len(got) != 0 {
+		t.Errorf("not alone stand %v", got)
+	}
+	// What a policy took stays when it is deleted, and tells no policy any more.
+	send(h, http.MethodDelete, "/policies/vm-snapshot/"+p, "", demo)
+	if got := snapshotsOf(h, id); len(got) != 2 || got[0]["policy"] != nil || len(h.Snapshots()) != 7 {
+		t.Errorf("after its policy is gone: %v, %v", got, h.Snapshots())
+	}
+}
+
+// Whatever keeps a snapshot keeps it: its number, or its age.
+func TestRetentionByDaysOutlivesTheEntity(t *testing.T) {
+	h := clouded(t)
+	s, due := snapSchedule(h, "S", "VM_SNAPSHOT")
+	p, rule := snapPolicy(h, "P", `["10"]`, `["`+s+`"]`, `,"retentionVersions":1,"retentionDays":2`)
+	if task := snap(h, "10", rule); at(task, "state.name") != "FINISHED" {
+		t.Fatalf("the task is %v", task)
+	}
+	until(h, h.Clock.Now().Add(time.Minute))
+	snap(h, "10", rule)
+	snapsCleaned(h, 2)
+	if got := snapshotsOf(h, "10"); len(got) != 2 {
+		t.Errorf("young ones went: %v", got)
+	}
+	for n := 1; n <= 3; n++ {
+		until(h, due)
+		ran(h, s, n)
+		snapsCleaned(h, 2+n)
+		due = due.Add(24 * time.Hour)
+	}
+	if got := snapshotsOf(h, "10"); len(got) != 2 { // of yesterday and of today
+		t.Errorf("kept are %v", got)
+	}
+	// The entity goes: the last one stays, the others go as they grow old.
+	good(h, http.MethodPut, "/policies/vm-snapshot/"+p, `{"name":"P","vms":[]}`, demo)
+	until(h, due.Add(7*24*time.Hour))
+	h.Until("the older one is gone", func() bool { return len(snapshotsOf(h, "10")) == 1 && len(h.Snapshots()) == 1 })
+}
+
+func TestWhatCinderHasNoLongerIsForgotten(t *testing.T) {
+	h := clouded(t)
+	_, rule := snapPolicy(h, "P", `["10"]`, `[]`, `,"retentionVersions":2`)
+	first, second := snap(h, "10", rule), ""
+	snapsCleaned(h, 1)
+	until(h, h.Clock.Now().Add(time.Minute))
+	second = guidOf(snap(h, "10", rule))
+	snapsCleaned(h, 2)
+	// A user removes the newer one: it counts no more.
+	list := snapshotsOf(h, "10")
+	if err := h.Servers.RemoveSnapshots(t.Context(), "demo", []string{list[0]["uuid"].(string)}); err != nil || guidOf(list[0]) != second {
+		t.Fatal(err, list)
+	}
+	until(h, h.Clock.Now().Add(time.Minute))
+	snap(h, "10", rule)
+	snapsCleaned(h, 3)
+	if got := snapshotsOf(h, "10"); len(got) != 2 || guidOf(got[1]) != guidOf(first) {
+		t.Errorf("kept are %v", got)
+	}
+	if err := h.Servers.RemoveSnapshots(t.Context(), "demo", []string{snapshotsOf(h, "10")[0]["uuid"].(string), snapshotsOf(h, "10")[1]["uuid"].(string)}); err != nil {
+		t.Fatal(err)
+	}
+	look(h)
+	if got := snapshotsOf(h, "10"); len(got) != 0 {
+		t.Errorf("a look at the cloud leaves %v", got)
+	}
+}
+
+func TestSnapshotsAreTheProjectsOwn(t *testing.T) {
+	h := clouded(t)
+	alt := token("x:alt")
+	p, rule := snapPolicy(h, "P", `["10"]`, `[]`, "")
+	task := snap(h, "10", rule)
+	for _, path := range []string{"/policies/vm-snapshot/" + p, "/rules/vm-snapshot/" + rule, "/tasks/" + guidOf(task)} {
+		wantFault(t, send(h, http.MethodGet, path, "", alt), http.StatusNotFound, "")
+		good(h, http.MethodGet, path, "", portal)
+	}
+	for _, path := range []string{"/snapshots", "/snapshots?protected-entity=10", "/policies/vm-snapshot", "/rules/vm-snapshot", "/tasks?type=SNAPSHOT"} {
+		if got := rows(t, send(h, http.MethodGet, path, "", alt)); len(got) != 0 {
+			t.Errorf("%s: another sees %v", path, got)
+		}
+	}
+	one(t, send(h, http.MethodGet, "/snapshots?tenantid=demo", "", portal))
+	wantFault(t, send(h, http.MethodPost, "/tasks/snapshot", `{"protectedEntities":["10"]}`, alt), http.StatusNotFound, "")
+	wantFault(t, send(h, http.MethodPost, "/tasks/snapshot", `{"protectedEntities":["srv-2"],"rule":"`+rule+`"}`, alt), http.StatusNotFound, "Rule")
+	wantFault(t, send(h, http.MethodPost, "/tasks/snapshot", `{"protectedEntities":["srv-2"],"rule":"`+rule+`"}`, portal), http.StatusBadRequest, "another project")
+	wantFault(t, send(h, http.MethodPost, "/policies/vm-snapshot", `{"name":"x","vms":["10"]}`, alt), http.StatusNotFound, "")
+	wantFault(t, send(h, http.MethodPut, "/virtual-machines/10/settings", `{"snapshotMgmtPolicy":"`+p+`"}`, alt), http.StatusNotFound, "")
+}
+
+// A snapshot without a rule is nobody's to remove.
+func TestASnapshotByHandStays(t *testing.T) {
+	h, id, _, _ := farm(t)
+	send(h, http.MethodPut, "/virtual-machine-disks/22/settings", `{"guid":"22","excludedFromBackup":true}`, demo).JSON(t)
+	task := snap(h, id, "")
+	if at(task, "state.name") != "FINISHED" || at(task, "type.name") != "SNAPSHOT" || at(task, "originEntity.type.name") != "USER" || task["priority"] != 60.0 {
+		t.Errorf("the task is %v", task)
+	}
+	got := snapshotsOf(h, id)
+	if len(got) != 1 || len(got[0]["disks"].([]any)) != 1 || at(got[0]["disks"].([]any)[0], "vmDisk.guid") != "21" || len(h.Snapshots()) != 1 {
+		t.Errorf("the snapshot is %v, on the backend %v", got, h.Snapshots())
+	}
+	if n := len(rows(t, send(h, http.MethodGet, "/tasks?type=SNAPSHOT_CLEANUP", "", demo))); n != 0 {
+		t.Errorf("%d cleanups", n)
+	}
+}
+
+// A server that Nova takes no snapshots of, and one that boots from an image.
+func TestSnapshotsOneBehindTheOther(t *testing.T) {
+	h, id, _, _ := farm(t)
+	h.Servers.Before("SnapshotServer", func(string) error { return stowage.Errorf(stowage.Conflict, "It is resized.") })
+	if task := snap(h, id, ""); at(task, "state.name") != "FINISHED" || !strings.Contains(fmt.Sprint(task["statusInfo"]), "It is resized.") || len(h.Snapshots()) != 2 {
+		t.Errorf("the task is %v, on the backend %v", task, h.Snapshots())
+	}
+	h.Volume("24", 1000)
+	other := place(h, stowage.ServerRecord{ProjectID: "demo", Name: "img", FlavorID: "f1", ImageID: "cirros", Disks: []stowage.ServerDisk{{VolumeID: "24", Device: "/dev/vdb"}}})
+	if task := snap(h, other, ""); at(task, "state.name") != "FINISHED" || task["statusInfo"] != nil || len(h.Snapshots()) != 3 {
+		t.Errorf("the task is %v, on the backend %v", task, h.Snapshots())
+	}
+}
+
+func TestASnapshotThatFailsLeavesNothing(t *testing.T) {
+	broken := stowage.Errorf(stowage.OverLimit, "It broke.")
+	for what, spoil := range map[string]func(h *harness.Harness){
+		"Nova refuses":       func(h *harness.Harness) { h.Servers.Before("SnapshotServer", func(string) error { return broken }) },
+		"the answer is lost": func(h *harness.Harness) { h.Servers.After("SnapshotServer", func(string) error { return broken }) },
+		"and what was taken is not removed at once": func(h *harness.Harness) {
+			h.Servers.After("SnapshotServer", func(string) error { return broken })
+			var n atomic.Int32
+			h.Servers.Before("RemoveServerSnapshots", func(string) error {
+				if n.Add(1) < 4 {
+					return stowage.Errorf(stowage.Unavailable, "It clings.")
+				}
+				return nil
+			})
+		},
+		"Cinder is away": func(h *harness.Harness) {
+			h.Servers.After("SnapshotServer", func(string) error { return stowage.Errorf(stowage.Unavailable, "It broke.") })
+		},
+	} {
+		t.Run(strings.ReplaceAll(what, " ", "-"), func(t *testing.T) {
+			h, id, _, _ := farm(t)
+			spoil(h)
+			if task := snap(h, id, ""); at(task, "state.name") != "FAILED" || !strings.Contains(fmt.Sprint(task["statusInfo"]), "It broke.") {
+				t.Errorf("the task is %v", task)
+			}
+			got := snapshotsOf(h, id)
+			if len(got) != 1 || at(got[0], "status.name") != "FAILED" || !strings.Contains(fmt.Sprint(got[0]["statusInfo"]), "It broke.") || len(got[0]["disks"].([]any)) != 0 {
+				t.Errorf("the snapshot is %v", got)
+			}
+			h.Until("nothing is left of what was taken", func() bool { return len(h.Snapshots()) == 0 })
+			h.Clock.Step(31 * 24 * time.Hour)
+			h.Until("it is forgotten", func() bool { return len(snapshotsOf(h, id)) == 0 })
+		})
+	}
+}
+
+func TestASnapshotThatIsCancelledLeavesNothing(t *testing.T) {
+	h, id, _, _ := farm(t)
+	begun, over := make(chan struct{}), make(chan struct{})
+	h.Servers.After("SnapshotServer", func(string) error {
+		close(begun)
+		<-over
+		return nil
+	})
+	task := one(t, withTotal(send(h, http.MethodPost, "/tasks/vm-snapshot", `{"protectedEntities":["`+id+`"]}`, demo)))
+	<-begun
+	if a := cancel(h, guidOf(task)); a.Status != http.StatusOK {
+		t.Fatalf("%d %s", a.Status, a.Body)
+	}
+	h.Until("it is heard of", func() bool { return h.LogContains("work is to stop") })
+	close(over)
+	if got := ended(h, guidOf(task)); at(got, "state.name") != "CANCELLED" {
+		t.Errorf("the task is %v", got)
+	}
+	if got := snapshotsOf(h, id); len(got) != 1 || at(got[0], "status.name") != "FAILED" || got[0]["statusInfo"] != "Cancelled: not today" {
+		t.Errorf("the snapshot is %v", got)
+	}
+	h.Until("nothing is left of what was taken", func() bool { return len(h.Snapshots()) == 0 })
+}
+
+// One that nobody has begun ends at once, and so does its snapshot.
+func TestASnapshotThatNobodyBeganIsCancelled(t *testing.T) {
+	h := harness.New(t)
+	stop := h.Start(h.Manager("m1"))
+	h.Volume("10", 1000)
+	h.Nova.Change(func(v *cloud.Volume) { v.ProjectID = "demo" })
+	look(h)
+	stop()
+	task := one(t, withTotal(send(h, http.MethodPost, "/tasks/snapshot", `{"protectedEntities":["10"]}`, demo)))
+	if got := snapshotsOf(h, "10"); len(got) != 1 || at(got[0], "status.name") != "INPROGRESS" {
+		t.Errorf("the snapshot is %v", got)
+	}
+	if a := cancel(h, guidOf(task)); a.Status != http.StatusOK {
+		t.Fatalf("%d %s", a.Status, a.Body)
+	}
+	if got := snapshotsOf(h, "10"); len(got) != 1 || at(got[0], "status.name") != "FAILED" || len(h.Snapshots()) != 0 {
+		t.Errorf("the snapshot is %v", got)
+	}
+}
+
+// A manager that was away for too long as the snapshots were taken finds the job another's:
+// what that one took is the snapshot, and nothing is left of the first.
+func TestASnapshotThatIsTakenOverIsTakenAgain(t *testing.T) {
+	h, id, _, _ := farm(t)
+	var takes atomic.Int32
+	over := make(chan struct{})
+	h.Servers.After("SnapshotServer", func(string) error {
+		if takes.Add(1) == 1 {
+			h.Clock.Step(2 * time.Minute)
+			h.Start(h.Manager("m2"))
+			<-over
+		} else {
+			close(over)
+		}
+		return nil
+	})
+	if task := snap(h, id, ""); at(task, "state.name") != "FINISHED" || takes.Load() != 2 {
+		t.Errorf("taken %d times, the task is %v", takes.Load(), task)
+	}
+	got := snapshotsOf(h, id)
+	if len(got) != 1 || at(got[0], "status.name") != "SUCCESS" {
+		t.Fatalf("the snapshots are %v", got)
+	}
+	h.Until("what is there is what is listed", func() bool {
+		there := strings.Join(h.Snapshots(), " ")
+		return len(h.Snapshots()) == 2 && strings.Contains(there, at(got[0]["disks"].([]any)[0], "uuid").(string)) && strings.Contains(there, at(got[0]["disks"].([]any)[1], "uuid").(string))
+	})
+}
+
+// What an attempt took whose answer was lost is of another moment than the next one's.
+func TestASnapshotOfAnEarlierAttemptIsNotKept(t *testing.T) {
+	h := clouded(t)
+	var first []cloud.Snapshot
+	h.Servers.After("SnapshotVolumes", func(string) (err error) {
+		if first != nil {
+			return nil
+		}
+		if first, err = h.Servers.ListSnapshots(t.Context(), "demo"); err != nil {
+			return err
+		}
+		return stowage.Errorf(stowage.Unavailable, "The answer is lost.")
+	})
+	if task := snap(h, "10", ""); at(task, "state.name") != "FINISHED" {
+		t.Fatalf("the task is %v", task)
+	}
+	if got := snapshotsOf(h, "10"); len(got) != 1 || len(first) != 1 || got[0]["uuid"] == first[0].ID || len(h.Snapshots()) != 1 {
+		t.Errorf("the snapshot is %v, first was %v, on the backend %v", got, first, h.Snapshots())
+	}
+}
+
+// A removal that a manager does not live to finish is finished by the next cleanup, and
+// what cannot be removed holds up nothing else.
+func TestARemovalThatIsCutShortGoesOn(t *testing.T) {
+	h := clouded(t)
+	_, rule := snapPolicy(h, "P", `["10"]`, `[]`, `,"retentionVersions":1`)
+	snap(h, "10", rule)
+	snapsCleaned(h, 1)
+	h.Servers.Before("RemoveSnapshots", func(string) error { return stowage.Errorf(stowage.Invalid, "It has a clone.") })
+	until(h, h.Clock.Now().Add(time.Minute))
+	snap(h, "10", rule)
+	h.Until("it has failed", func() bool {
+		list := polled(h, "/tasks?type=SNAPSHOT_CLEANUP&state=FAILED")
+		return len(list) == 1 && strings.Contains(fmt.Sprint(list[0]["statusInfo"]), "It has a clone.")
+	})
+	if got := snapshotsOf(h, "10"); len(got) != 2 || at(got[1], "status.name") != "REMOVING" {
+		t.Errorf("the snapshots are %v", got)
+	}
+	h.Servers.Before("RemoveSnapshots", nil)
+	h.Servers.After("RemoveSnapshots", func(string) error { return nil })
+	until(h, h.Clock.Now().Add(time.Minute))
+	snap(h, "10", rule)
+	h.Until("only the newest is left", func() bool { return len(snapshotsOf(h, "10")) == 1 && len(h.Snapshots()) == 1 })
+}
