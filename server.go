@@ -18,8 +18,8 @@ type ServerRecord struct {
 	Tags      []string          `json:"tags,omitempty"`
 	Config    bool              `json:"config_drive,omitempty"`
 	Agent     bool              `json:"guest_agent,omitempty"` // what it boots from says that QEMU's guest agent is in it
-	Ports     []ServerPort      `json:"ports,omitempty"` // in Neutron's order of creation
-	Disks     []ServerDisk      `json:"disks,omitempty"` // by the name of their device, the boot disk first
+	Ports     []ServerPort      `json:"ports,omitempty"`       // in Neutron's order of creation
+	Disks     []ServerDisk      `json:"disks,omitempty"`       // by the name of their device, the boot disk first
 	CreatedAt time.Time         `json:"created_at,omitzero"`
 }
 
