@@ -66,6 +66,9 @@ transport_url = $TRANSPORT_URL
 glance_api_servers = $GLANCE_URL
 enabled_backends = ceph
 default_volume_type = ceph
+# A service that is slow, as in a guest or while others build, is not down: a
+# volume asked for just then would be in error at once.
+service_down_time = 600
 quota_volumes = 500
 quota_snapshots = 500
 quota_backups = 500

@@ -55,7 +55,13 @@ func (u *user) make(gib int, more map[string]any) string {
 	}
 	var v volume
 	u.cinder(http.MethodPost, "/volumes", map[string]any{"volume": req}).want(u.t, 202).into(u.t, &struct{ Volume *volume }{&v})
-	until(u.t, "volume "+v.ID+" is made", func() bool { return u.status(v.ID) == "available" })
+	until(u.t, "volume "+v.ID+" is made", func() bool {
+		status := u.status(v.ID)
+		if status == "error" {
+			u.t.Fatalf("Cinder could not make volume %s", v.ID)
+		}
+		return status == "available"
+	})
 	return v.ID
 }
 
