@@ -51,7 +51,8 @@ func (p portal) export(kind, destination string, servers ...string) (backups []s
 	return backups
 }
 
-// taken are the snapshots that Cinder has of volumes, and the images that are ours.
+// taken are the snapshots that Cinder has of volumes, and the images of this site's jobs:
+// others have their own in the same project.
 func (s *site) taken(volumes []string) (names []string) {
 	s.Helper()
 	var got struct {
@@ -69,7 +70,8 @@ func (s *site) taken(volumes []string) (names []string) {
 	}
 	s.demo.call(http.MethodGet, stacktest.Env(s, "GLANCE_URL")+"/v2/images", nil, nil).want(s, 200).into(s, &got)
 	for _, one := range got.Images {
-		if strings.HasPrefix(one.Name, "stowage-") {
+		job, ours := strings.CutPrefix(one.Name, "stowage-")
+		if ours && query[int](s, "SELECT COUNT(*) FROM jobs WHERE id = ?", job) > 0 {
 			names = append(names, one.Name)
 		}
 	}
