@@ -190,6 +190,18 @@ type BackupResult struct {
 	SnapshotAt                            time.Time
 }
 
+// Add counts a backup of a volume as a part of a server's.
+func (r *BackupResult) Add(part stowage.Backup) {
+	r.SizeGiB += part.SizeGiB
+	r.VolumeBytes += part.VolumeBytes
+	r.StoredBytes += part.StoredBytes
+	r.ObjectCount += part.ObjectCount
+	r.Incremental = r.Incremental || part.Incremental
+	if at := part.SnapshotAt; r.SnapshotAt.IsZero() || at.Before(r.SnapshotAt) {
+		r.SnapshotAt = at
+	}
+}
+
 // StartJob moves a backup and writes the job that the move is for.
 func (d *DB) StartJob(ctx context.Context, move BackupMove, j *stowage.Job) error {
 	return d.inTx(ctx, func(tx *sql.Tx) error {

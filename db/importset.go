@@ -144,20 +144,14 @@ func gather(ctx context.Context, tx *sql.Tx, set *stowage.Backup, now time.Time)
 }
 
 func sum(set *stowage.Backup, parts []stowage.Backup) {
-	set.SizeGiB, set.VolumeBytes, set.StoredBytes, set.ObjectCount, set.Incremental, set.SnapshotAt = 0, 0, 0, 0, false, time.Time{}
+	var r BackupResult
 	for _, b := range parts {
-		if !stored(b) {
-			continue
-		}
-		set.SizeGiB += b.SizeGiB
-		set.VolumeBytes += b.VolumeBytes
-		set.StoredBytes += b.StoredBytes
-		set.ObjectCount += b.ObjectCount
-		set.Incremental = set.Incremental || b.Incremental
-		if at := b.SnapshotAt; set.SnapshotAt.IsZero() || at.Before(set.SnapshotAt) {
-			set.SnapshotAt = at
+		if stored(b) {
+			r.Add(b)
 		}
 	}
+	set.SizeGiB, set.VolumeBytes, set.StoredBytes, set.ObjectCount = r.SizeGiB, r.VolumeBytes, r.StoredBytes, r.ObjectCount
+	set.Incremental, set.SnapshotAt = r.Incremental, r.SnapshotAt
 }
 
 func stored(b stowage.Backup) bool {

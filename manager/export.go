@@ -30,7 +30,7 @@ func (t *task) doExport(ctx context.Context) error {
 		return transient(err)
 	}
 	if t.job.Leftover {
-		if err := t.dropQuiesced(ctx, t.job, func(string) bool { return true }); err != nil {
+		if err := t.dropQuiesced(ctx, t.job, everyVolume); err != nil {
 			return transient(fmt.Errorf("remove what Nova took for an earlier attempt: %w", err))
 		}
 	}

@@ -85,10 +85,11 @@ func (t *task) notQuiesced(ctx context.Context, pieces []piece, why error) strin
 
 // dropQuiesced removes snapshots that Nova took for an export.
 func (m *Manager) dropQuiesced(ctx context.Context, export stowage.Job, of func(volume string) bool) error {
-	if m.Verbs == nil || m.Verbs.Servers == nil {
-		return stowage.Errorf(stowage.Unavailable, "This manager cannot do what servers need.")
+	servers, err := m.servers()
+	if err != nil {
+		return err
 	}
-	return m.Verbs.Servers.RemoveServerSnapshots(ctx, export.ProjectID, export.ID, of)
+	return servers.RemoveServerSnapshots(ctx, export.ProjectID, export.ID, of)
 }
 
 // tidyQuiesced removes what Nova took for a job that has ended: for a part, the snapshot

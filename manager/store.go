@@ -37,14 +37,7 @@ func (t *task) doStore(ctx context.Context) error {
 		if err != nil {
 			return transient(err)
 		}
-		result.SizeGiB += b.SizeGiB
-		result.VolumeBytes += b.VolumeBytes
-		result.StoredBytes += b.StoredBytes
-		result.ObjectCount += b.ObjectCount
-		result.Incremental = result.Incremental || b.Incremental
-		if at := b.SnapshotAt; result.SnapshotAt.IsZero() || at.Before(result.SnapshotAt) {
-			result.SnapshotAt = at
-		}
+		result.Add(b)
 	}
 	if len(failed) > 0 {
 		return t.partsFailed(ctx, failed, len(parts))
