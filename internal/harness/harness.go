@@ -8,6 +8,7 @@ import (
 	"context"
 	crand "crypto/rand"
 	"crypto/tls"
+	"errors"
 	"log/slog"
 	"net/http"
 	"net/netip"
@@ -128,6 +129,9 @@ func On(t testing.TB, base db.Options) *Harness {
 	var err error
 	if base.Dialect == db.SQLite && base.Path == "" {
 		base.Path = filepath.Join(h.Dir, "stowage.sqlite")
+		empty, err := emptied()
+		h.ok(err)
+		h.ok(os.WriteFile(base.Path, empty, 0o600))
 	}
 	h.DB, err = db.Open(base)
 	h.ok(err)
@@ -156,6 +160,26 @@ func On(t testing.TB, base db.Options) *Harness {
 	h.API = held{h, h.api()}
 	return h
 }
+
+// emptied is the file of an empty database whose tables are made: to make them anew for
+// each test takes longer than most tests.
+var emptied = sync.OnceValues(func() (file []byte, err error) {
+	dir, err := os.MkdirTemp("", "stowage-harness-")
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	path := filepath.Join(dir, "stowage.sqlite")
+	d, err := db.Open(db.Options{Dialect: db.SQLite, Path: path})
+	if err != nil {
+		return nil, err
+	}
+	_, err = d.Sync(context.Background())
+	if err := errors.Join(err, d.Close()); err != nil {
+		return nil, err
+	}
+	return os.ReadFile(path)
+})
 
 func (h *Harness) ok(err error) {
 	h.T.Helper()
