@@ -138,6 +138,29 @@ func (d *DB) Entity(ctx context.Context, scope Scope, id string) (stowage.Entity
 	return list[0], nil
 }
 
+// EntityProjects gives the projects of those of the entities that the scope has, listed or
+// not, by their ids.
+func (d *DB) EntityProjects(ctx context.Context, scope Scope, ids []string) (map[string]string, error) {
+	found := map[string]string{}
+	ids = slices.DeleteFunc(slices.Clone(ids), func(s string) bool { return !ascii(s) })
+	slices.Sort(ids)
+	for part := range slices.Chunk(slices.Compact(ids), 500) {
+		marks, args := markers(part)
+		list, err := query(ctx, d, "look for projects of entities", func(row rower) (t [2]string, err error) {
+			return t, row.Scan(&t[0], &t[1])
+		}, `SELECT id, project_id FROM entities WHERE id IN (`+marks+`)`, args...)
+		if err != nil {
+			return nil, err
+		}
+		for _, t := range list {
+			if scope.ProjectID == "" || t[1] == "" || t[1] == scope.ProjectID {
+				found[t[0]] = t[1]
+			}
+		}
+	}
+	return found, nil
+}
+
 // Disks gives the volumes that are part of a server.
 func (d *DB) Disks(ctx context.Context, server string) ([]stowage.Entity, error) {
 	if !ascii(server) || server == "" {

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"os"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -219,7 +220,10 @@ func TestDestinationsAreTheProjectsContainers(t *testing.T) {
 	if got := rows(t, usable(portal, `["srv-1","srv-2"]`)); len(got) != 0 {
 		t.Errorf("two projects have %v in common", got)
 	}
-	wantFault(t, usable(demo, `["srv-2"]`), http.StatusNotFound, "")
+	wantFault(t, usable(demo, `["10","srv-2"]`), http.StatusNotFound, "srv-2")
+	if got := one(t, usable(demo, `["10"`+strings.Repeat(`,"10"`, 25_000)+`]`)); guidOf(got) != "demo:volumebackups" {
+		t.Errorf("named often: %v", got)
+	}
 	wantFault(t, usable(demo, `{`), http.StatusBadRequest, "array")
 }
 
