@@ -64,7 +64,7 @@ func TestALookWritesWhatChanged(t *testing.T) {
 		// v2 was not seen since, and has no backups; an earlier look that ends late
 		// changes nothing of what a later one has seen.
 		found(2, noon, one)
-		if err := d.Unseen(t.Context(), 3, stowage.EntityVolume, noon); err != nil {
+		if err := goneUnseen(t, d, 3, stowage.EntityVolume); err != nil {
 			t.Fatal(err)
 		}
 		if got := entityIDs(t, d, Scope{}, EntityFilter{}, Page{}); got != "[v1] 1" {
@@ -92,7 +92,7 @@ func TestWhatIsGoneStaysWithItsBackups(t *testing.T) {
 			t.Errorf("backed up: %v", some)
 		}
 		for _, kind := range []stowage.EntityKind{stowage.EntityVolume, stowage.EntityServer} {
-			if err := d.Unseen(t.Context(), 2, kind, noon); err != nil {
+			if err := goneUnseen(t, d, 2, kind); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -214,6 +214,38 @@ func TestResourcesAreThoseOfTheProjectAndTheSharedOnes(t *testing.T) {
 			if fmt.Sprint(got) != want {
 				t.Errorf("%q: %v, want %v", scope, got, want)
 			}
+		}
+	})
+}
+
+// goneUnseen notes that all of a kind that a look did not find is gone.
+func goneUnseen(t *testing.T, d *DB, look int64, kind stowage.EntityKind) error {
+	t.Helper()
+	return d.Gone(t.Context(), look, kind, must(d.Unseen(t.Context(), look, kind, "", 1000))(t), noon)
+}
+
+func TestOnlyWhatIsSaidToBeGoneIsGone(t *testing.T) {
+	each(t, func(t *testing.T, d *DB) {
+		must0(t, d.Found(t.Context(), 1, []stowage.Entity{entity("a", "p", nil), entity("b", "p", nil), entity("c", "p", nil), entity("d", "p", nil),
+			entity("s", "p", func(e *stowage.Entity) { e.Kind = stowage.EntityServer })}, noon))
+		for _, v := range []string{"a", "b", "c", "d"} {
+			created(t, d, func(b *stowage.Backup, _ *stowage.Job) { b.Volume.ID = v })
+		}
+		must0(t, d.Found(t.Context(), 2, []stowage.Entity{entity("a", "p", nil)}, noon))
+		unseen := func(after string, limit int) string {
+			return fmt.Sprint(must(d.Unseen(t.Context(), 2, stowage.EntityVolume, after, limit))(t))
+		}
+		if got := unseen("", 2) + unseen("c", 2); got != "[b c][d]" {
+			t.Errorf("not found: %s", got)
+		}
+		must0(t, d.Found(t.Context(), 3, []stowage.Entity{entity("c", "p", nil)}, noon)) // another look finds it
+		must0(t, d.Gone(t.Context(), 2, stowage.EntityVolume, []string{"a", "b", "c", "s"}, noon))
+		gone := false
+		if got := entityIDs(t, d, Scope{"p"}, EntityFilter{Present: &gone}, Page{}); got != "[b] 1" {
+			t.Errorf("gone: %s", got)
+		}
+		if got := unseen("", 9); got != "[d]" {
+			t.Errorf("what is gone already is asked for again: %s", got)
 		}
 	})
 }

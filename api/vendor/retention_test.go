@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stowage/stowage"
 	"github.com/stowage/stowage/internal/harness"
 )
 
@@ -69,6 +70,29 @@ func TestAfterEachRunThePolicyKeepsWhatItsRuleSays(t *testing.T) {
 	}
 	if got := kept(h); len(got) != 4 {
 		t.Errorf("%d are left", len(got))
+	}
+}
+
+// A server that Nova's list leaves out is there still, and so is its last backup.
+func TestTheLastBackupOutlivesACellThatIsDown(t *testing.T) {
+	h, id, _, _ := farm(t)
+	s, due := soon(h, "S", "FULL", "")
+	p := guidOf(policyOf(h, "P", fmt.Sprintf(`[%q]`, id), s,
+		`"retentionKeepFullNewerThan":"3600000","keepLastBackupWhenSourceStillExists":true`))
+	good(h, http.MethodPut, "/policies/vm-backup/"+p, `{"name":"P","autoRemoveNonPresent":true}`, demo)
+	until(h, due)
+	ran(h, s, 1)
+	cleaned(h, 1)
+	h.Clock.Step(25 * time.Hour) // Nova is asked for all
+	h.Nova.LeaveOut(stowage.Errorf(stowage.Unavailable, "The compute service is temporarily unavailable."), id)
+	look(h)
+	h.Until("nothing is under way", func() bool { return len(polled(h, "/tasks?state=QUEUED&state=RUNNING")) == 0 })
+	n, err := h.Verbs.Cleanup(t.Context(), stowage.Job{By: stowage.Origin{PolicyID: p}})
+	if err != nil || n != 0 || len(kept(h)) == 0 {
+		t.Errorf("%d backups were removed, %d are left: %v", n, len(kept(h)), err)
+	}
+	if entities, err := h.DB.PolicyEntities(t.Context(), p); err != nil || len(entities) != 1 {
+		t.Errorf("the policy has %v, %v", entities, err)
 	}
 }
 
