@@ -70,6 +70,9 @@ func (s *Service) retentions(ctx context.Context, p stowage.Policy) ([]stowage.R
 
 func (s *Service) cleanVolume(ctx context.Context, p stowage.Policy, rules []stowage.Retention, volume string) (int, error) {
 	list, err := s.DB.PolicyBackups(ctx, p.ID, volume)
+	if err == nil {
+		err = s.addFlaws(ctx, list)
+	}
 	if err != nil {
 		return 0, err
 	}
@@ -105,6 +108,18 @@ func (s *Service) expire(ctx context.Context, b stowage.Backup, why string) (int
 	}
 	s.Log.InfoContext(ctx, "a backup is kept no longer", "backup", b.ID, "volume", b.Volume.ID, "policy", b.By.PolicyID, "reason", why)
 	return 1, nil
+}
+
+// addFlaws notes on backups of servers that a part of theirs is missing or damaged: then
+// they are damaged. Their rows say nothing of it.
+func (s *Service) addFlaws(ctx context.Context, list []stowage.Backup) error {
+	flaws, err := s.DB.Flaws(ctx, list)
+	for i, b := range list {
+		if flaw := flaws[b.ID]; flaw != "" {
+			list[i].Damaged = flaw
+		}
+	}
+	return err
 }
 
 // known is what retention is to know of backups.

@@ -3,11 +3,13 @@ package vendor_test
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/stowage/stowage"
+	"github.com/stowage/stowage/db"
 	"github.com/stowage/stowage/internal/harness"
 )
 
@@ -93,6 +95,77 @@ func TestTheLastBackupOutlivesACellThatIsDown(t *testing.T) {
 	}
 	if entities, err := h.DB.PolicyEntities(t.Context(), p); err != nil || len(entities) != 1 {
 		t.Errorf("the policy has %v, %v", entities, err)
+	}
+}
+
+// A backup of a server of which a part is damaged, or was deleted, takes no place of one
+// that is whole, and says so.
+func TestAServersBackupThatLacksAPartTakesNoPlace(t *testing.T) {
+	for what, spoil := range map[string]func(*harness.Harness, stowage.Backup) string{
+		"damaged": func(h *harness.Harness, part stowage.Backup) string {
+			if err := h.DB.NoteVerified(h.T.Context(), part.ID, "Object x is gone.", h.Clock.Now()); err != nil {
+				h.T.Fatal(err)
+			}
+			return "The backup of volume " + part.Volume.ID + " is damaged: Object x is gone."
+		},
+		"deleted": func(h *harness.Harness, part stowage.Backup) string {
+			if a := h.Call("demo:demo", http.MethodDelete, fmt.Sprint(harness.Base("demo"), "/", part.ID), ""); a.Status != http.StatusAccepted {
+				h.T.Fatal(a)
+			}
+			h.Until("the part is deleted", func() bool {
+				_, err := h.DB.Backup(h.T.Context(), db.Scope{}, part.ID)
+				return stowage.CodeOf(err) == stowage.NotFound
+			})
+			return "The backup of volume " + part.Volume.ID + " is not there."
+		},
+	} {
+		t.Run(what, func(t *testing.T) {
+			h, id, _, _ := farm(t)
+			s, due := soon(h, "S", "FULL", "")
+			p := guidOf(policyOf(h, "P", fmt.Sprintf(`[%q]`, id), s, `"retentionKeepLastNFull":"2"`))
+			sets := func() []stowage.Backup {
+				list, err := h.DB.PolicyBackups(t.Context(), p, id)
+				if err != nil {
+					t.Fatal(err)
+				}
+				return list
+			}
+			run := func(n int) {
+				until(h, due.Add(time.Duration(n)*24*time.Hour))
+				ran(h, s, n+1)
+				cleaned(h, n+1)
+			}
+			run(0)
+			run(1)
+			before := sets()
+			parts, err := h.DB.SetBackups(t.Context(), before[1].ID)
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := spoil(h, parts[0])
+			b := good(h, http.MethodGet, "/backups/"+before[1].UUID, "", demo)
+			if b["warningsPresent"] != true || fmt.Sprint(b["warnings"]) != "["+want+"]" {
+				t.Errorf("it shows %v", b)
+			}
+			if whole := good(h, http.MethodGet, "/backups/"+before[0].UUID, "", demo); whole["warningsPresent"] != false {
+				t.Errorf("the whole one shows %v", whole)
+			}
+			if vm := good(h, http.MethodGet, "/virtual-machines/"+id, "", demo); vm["warningsPresent"] != true {
+				t.Errorf("the server shows %v", vm)
+			}
+			run(2)
+			var left []string
+			for _, b := range sets() {
+				left = append(left, b.UUID)
+			}
+			if !slices.Contains(left, before[0].UUID) {
+				t.Errorf("the whole one of two went, left are %v", left)
+			}
+			run(3)
+			if got := sets(); len(got) != 2 || got[0].ID <= before[1].ID {
+				t.Errorf("once there are two whole ones, there are %d, the first is %d", len(got), got[0].ID)
+			}
+		})
 	}
 }
 
