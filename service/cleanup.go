@@ -93,13 +93,13 @@ func (s *Service) cleanVolume(ctx context.Context, p stowage.Policy, rules []sto
 	return removed, nil
 }
 
-// expire begins the deletion of a backup. One that moved on meanwhile is left to
-// the next cleanup.
+// expire begins the deletion of a backup. One that moved on meanwhile, or that somebody
+// marked otherwise, is left to the next cleanup.
 func (s *Service) expire(ctx context.Context, b stowage.Backup, why string) (int, error) {
 	if !b.Status.May(stowage.BackupDeleting) {
 		return 0, nil
 	}
-	_, err := s.deleteBackup(ctx, cloud.User{}, b)
+	_, err := s.deletion(ctx, cloud.User{}, b, "", &db.RetainMark{Mark: b.Mark, Until: b.RetainUntil})
 	if stowage.CodeOf(err) == errNotNow.Code {
 		return 0, nil
 	}
@@ -175,7 +175,7 @@ type Marked struct {
 	Until time.Time
 }
 
-// PreviewMarks tells what marks would change.
+// PreviewMarks tells what marks would change. Conflict: one is to stay that is being deleted.
 func (s *Service) PreviewMarks(ctx context.Context, scope db.Scope, wishes []MarkWish) ([]Marked, error) {
 	var out []Marked
 	for _, w := range wishes {
@@ -192,6 +192,9 @@ func (s *Service) PreviewMarks(ctx context.Context, scope db.Scope, wishes []Mar
 		p, err := s.Point(ctx, scope, w.UUID)
 		if err != nil {
 			return nil, err
+		}
+		if p.Status == stowage.BackupDeleting && w.Mark != stowage.MarkRemove {
+			return nil, stowage.Errorf(stowage.Conflict, "Backup %s is being deleted.", p.UUID)
 		}
 		out = append(out, Marked{p, w.Mark, w.Until})
 	}

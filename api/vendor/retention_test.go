@@ -1,6 +1,7 @@
 package vendor_test
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"slices"
@@ -11,6 +12,7 @@ import (
 	"github.com/stowage/stowage"
 	"github.com/stowage/stowage/db"
 	"github.com/stowage/stowage/internal/harness"
+	"github.com/stowage/stowage/rpc"
 )
 
 // kept are the backups that demo has, the oldest first, by who asked for them.
@@ -226,6 +228,72 @@ func TestMarksKeepAndRemove(t *testing.T) {
 	}
 	if len(kept(h)) != 2 || strings.Contains(h.Dump("backups"), "TO_REMOVE") {
 		t.Error("a mark was made all the same")
+	}
+}
+
+// bells calls a function before each bell.
+type bells struct {
+	rpc.Transport
+	before func()
+}
+
+func (b bells) Ring(ctx context.Context, queue string, bell rpc.Bell) error {
+	b.before()
+	return b.Transport.Ring(ctx, queue, bell)
+}
+
+// A cleanup reads what there is, and removes it one after the other: while the broker is
+// away that takes its time.
+func TestAMarkThatIsMadeDuringACleanupCounts(t *testing.T) {
+	for _, c := range []struct{ policy, hint string }{{"", "DONT_TOUCH"}, {"", "STANDARD_RETENTION"}, {"gone", "DONT_TOUCH"}, {"gone", "ARCHIVE"}} {
+		t.Run(c.policy+c.hint, func(t *testing.T) {
+			h := clouded(t)
+			h.Volume("10", 300_000)
+			var all []stowage.Backup
+			for range 2 {
+				h.Until("the volume is free", func() bool { return h.VolumeStatus("10") == "available" })
+				task := one(t, export(h, demo, `{"protectedEntities":["10"]}`))
+				awaitTask(h, guidOf(task), "FINISHED")
+				all = append(all, stowage.Backup{UUID: at(task, "backup.guid").(string), Mark: stowage.MarkRemove})
+			}
+			if err := h.DB.MarkBackups(t.Context(), db.Scope{}, all, nil, h.Clock.Now()); err != nil {
+				t.Fatal(err)
+			}
+			if err := h.Exec("UPDATE backups SET policy_id = ?", c.policy); err != nil {
+				t.Fatal(err)
+			}
+			mark := func(b stowage.Backup) answer {
+				return send(h, http.MethodPost, "/retention/mark-backups", fmt.Sprintf(`{"guid":%q,"retentionHint":%q}`, b.UUID, c.hint), demo)
+			}
+			statusOf := func(b stowage.Backup) stowage.BackupStatus {
+				b, err := h.DB.BackupByUUID(t.Context(), db.Scope{}, b.UUID)
+				if err != nil && stowage.CodeOf(err) != stowage.NotFound {
+					t.Fatal(err)
+				}
+				return b.Status
+			}
+			verbs, rings, kept := *h.Verbs, 0, -1
+			verbs.Transport = bells{h.Transport, func() {
+				if rings++; rings > 1 {
+					return
+				}
+				kept = slices.IndexFunc(all, func(b stowage.Backup) bool { return statusOf(b) == stowage.BackupAvailable })
+				if a := mark(all[kept]); a.Status != http.StatusOK {
+					t.Errorf("marked: %d %s", a.Status, a.Body)
+				}
+				if a := mark(all[1-kept]); a.Status != http.StatusConflict {
+					t.Errorf("what is being deleted is to stay: %d %s", a.Status, a.Body)
+				}
+			}}
+			n, err := verbs.Cleanup(t.Context(), stowage.Job{ProjectID: "demo", By: stowage.Origin{PolicyID: c.policy}})
+			if err != nil || n != 1 || rings != 1 {
+				t.Errorf("%d were removed, with %d bells: %v", n, rings, err)
+			}
+			h.Until("the other is gone", func() bool { return statusOf(all[1-kept]) == "" })
+			if got := statusOf(all[kept]); got != stowage.BackupAvailable {
+				t.Errorf("what is to stay is %q", got)
+			}
+		})
 	}
 }
 
