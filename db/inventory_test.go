@@ -3,6 +3,7 @@ package db
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -246,6 +247,55 @@ func TestOnlyWhatIsSaidToBeGoneIsGone(t *testing.T) {
 		}
 		if got := unseen("", 9); got != "[d]" {
 			t.Errorf("what is gone already is asked for again: %s", got)
+		}
+	})
+}
+
+// What was written last is not always the newest: containers are imported in any order,
+// and an export may wait for its window.
+func TestTheNewestBackupIsThatOfTheLatestSnapshot(t *testing.T) {
+	each(t, func(t *testing.T, d *DB) {
+		must0(t, d.Found(t.Context(), 1, []stowage.Entity{entity("v1", "p", nil), entity("v2", "p", nil), entity("v3", "p", nil), entity("v4", "p", nil)}, noon))
+		of := func(volume string, status stowage.BackupStatus, incremental bool, ago time.Duration) stowage.Backup {
+			b, _ := created(t, d, func(b *stowage.Backup, _ *stowage.Job) {
+				b.Volume.ID, b.Status, b.Incremental, b.SnapshotAt = volume, status, incremental, noon.Add(-ago)
+			})
+			return b
+		}
+		of("v1", stowage.BackupAvailable, false, 2*time.Hour)
+		newest := of("v1", stowage.BackupRestoring, true, time.Hour)
+		full := of("v1", stowage.BackupAvailable, false, 90*time.Minute)
+		of("v1", stowage.BackupAvailable, true, 48*time.Hour)
+		of("v1", stowage.BackupError, false, 0)
+		of("v2", stowage.BackupAvailable, false, time.Hour)
+		twin := of("v2", stowage.BackupAvailable, false, time.Hour)
+		of("v3", stowage.BackupError, false, 0)
+		of("v4", stowage.BackupAvailable, true, 90*time.Minute) // as late as another's
+		latest, fulls, err := d.LatestBackups(t.Context(), Scope{"p"}, []string{"v1", "v2", "v3", "v4"})
+		if err != nil || len(latest) != 3 || latest["v1"].ID != newest.ID || latest["v2"].ID != twin.ID {
+			t.Errorf("the newest are %v, %v", latest, err)
+		}
+		if len(fulls) != 2 || fulls["v1"].ID != full.ID || fulls["v2"].ID != twin.ID {
+			t.Errorf("the newest full ones are %v", fulls)
+		}
+	})
+}
+
+func TestTheNewestBackupsAreFoundInAnIndexAlone(t *testing.T) {
+	each(t, func(t *testing.T, d *DB) {
+		fill(t, d, 3000)
+		fillEntities(t, d, 100)
+		if d.dialect == MySQL {
+			must(d.sql.ExecContext(t.Context(), "ANALYZE TABLE backups, entities"))(t)
+		}
+		for _, project := range []string{"", "p1"} {
+			q, args := latestQuery(Scope{project}, []string{"v1", "v2", "v3"})
+			plan := planOf(t, d, q, args...)
+			low := strings.ToLower(plan)
+			covered := strings.Count(low, "covering index backups_latest") == 2 || strings.Contains(low, `"using_index": true`) && strings.Contains(plan, "backups_latest")
+			if !covered || strings.Contains(low, "filesort") || strings.Contains(low, "temp b-tree") {
+				t.Errorf("of project %q: the plan is %s", project, plan)
+			}
 		}
 	})
 }
