@@ -2,7 +2,7 @@
 -- What lists are filtered and sorted by stands in the indexes that they walk along,
 -- so no row is read but those of the page.
 SET @change = IF((SELECT COUNT(*) FROM information_schema.statistics WHERE table_schema = DATABASE()
-        AND table_name = 'backups' AND index_name = 'backups_good') = 0,
+        AND table_name = 'backups' AND index_name = 'backups_described') = 0,
     'ALTER TABLE backups
         DROP KEY backups_set,
         ADD KEY backups_set (set_id, id, status, incremental, snapshot_at, created_at, stored_bytes, policy_id, name, container),
