@@ -143,6 +143,9 @@ type JobParams struct {
 	// The snapshot that Cinder took while the server's guest was quiesced. If there is
 	// one it is read, and the other, which is older, is only for the next to begin from.
 	Quiesced Snapshot `json:"quiesced,omitzero"`
+	// Where the two may differ, until that is noted with the base. Nil: nobody can tell,
+	// and the next cannot begin from the other.
+	Between []Extent `json:"between,omitzero"`
 	// A restore has begun to write: the volume is not what it was.
 	Touched bool `json:"touched,omitempty"`
 	// How often the work is tried again after a failure; nil: as the operator says.

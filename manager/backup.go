@@ -110,7 +110,10 @@ func (t *task) store(ctx context.Context, vols drivers.Volumes, source drivers.S
 		return none, err
 	}
 	if from != nil {
-		in.Parent, in.Base = from.root.Root, from.base
+		in.Parent, in.Base, in.Doubt = from.root.Root, from.base, from.doubt
+	}
+	if t.job.Params.Between, err = t.between(ctx, vols, source); err != nil {
+		return none, err
 	}
 	t.job.Params.Prefix = manifest.Prefix(t.backup.Volume.ID, attempt)
 	if err := t.DB.Note(ctx, t.job, t.Now()); err != nil {

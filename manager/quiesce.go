@@ -2,6 +2,7 @@ package manager
 
 import (
 	"context"
+	"slices"
 
 	"github.com/stowage/stowage"
 	"github.com/stowage/stowage/drivers"
@@ -9,8 +10,7 @@ import (
 
 // quiesce has Nova take snapshots of the server's volumes while its guest holds still,
 // if the server says that an agent for it is in the guest. They are stored in place of
-// ours, which are older and stay for the next backup to begin from: what changed since
-// them is more than what changed since Nova's.
+// ours, which are older and stay for the next backup to begin from: see between.
 //
 // Where it cannot be had, ours are stored: rather a backup of a power cut than none.
 // The note tells the user why.
@@ -72,6 +72,66 @@ func (t *task) takeQuiesced(ctx context.Context, pieces []piece) error {
 		}
 	}
 	return nil
+}
+
+// The bounds of what is noted of where two snapshots differ: in the job and with the base,
+// and in memory while it is gathered.
+const (
+	mostBetween     = 1000
+	mostWhileListed = 16 * mostBetween
+)
+
+// between gives where what is stored may differ from the snapshot that stays for the next
+// backup to begin from. What changed since that one is not enough to read by then: what the
+// guest wrote before Nova's snapshot and discarded again after it is in neither the
+// one that stays nor the next. Nil: they are the same, or nobody can tell, and none stays.
+func (t *task) between(ctx context.Context, vols drivers.Volumes, source drivers.Source) ([]stowage.Extent, error) {
+	changes, tells := source.(drivers.ChangeSource)
+	_, keeps := vols.(drivers.Bases)
+	if t.job.Params.Quiesced.ID == "" || !t.KeepBases || !tells || !keeps {
+		return nil, nil
+	}
+	list := []stowage.Extent{} // not nil: nothing differs
+	err := changes.Changed(ctx, t.job.Params.Snapshot, 0, source.Size(), func(e stowage.Extent) error {
+		if e.Length > 0 {
+			list = append(list, e)
+		}
+		if len(list) == mostWhileListed {
+			list = fewer(list, mostBetween)
+		}
+		return nil
+	})
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
+	if err != nil {
+		t.log.WarnContext(ctx, "what the guest wrote as it was quiesced is not told, no base is kept", "error", err)
+		return nil, nil
+	}
+	return fewer(list, mostBetween), nil
+}
+
+// fewer joins those of the extents, which are in order, that are nearest to one another,
+// until there are at most so many.
+func fewer(list []stowage.Extent, most int) []stowage.Extent {
+	if len(list) <= most {
+		return list
+	}
+	gaps := make([]int64, len(list)-1)
+	for i := range gaps {
+		gaps[i] = list[i+1].Offset - list[i].End()
+	}
+	slices.Sort(gaps)
+	near := gaps[len(list)-most-1]
+	joined := list[:1]
+	for _, e := range list[1:] {
+		if last := &joined[len(joined)-1]; e.Offset-last.End() <= near {
+			last.Length = e.End() - last.Offset
+		} else {
+			joined = append(joined, e)
+		}
+	}
+	return joined
 }
 
 // notQuiesced falls back to our own snapshots, all of them, which are of one moment.

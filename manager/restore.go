@@ -234,10 +234,14 @@ func (m *Manager) tidy(ctx context.Context, j stowage.Job) {
 			j.Leftover = false
 		}
 	}
+	note := m.DB.Tidied
+	if !j.Leftover && j.Params.Between != nil { // the base has it by now
+		j.Params.Between, note = nil, m.DB.Note
+	}
 	if j.Lock == was.Lock && j.Leftover == was.Leftover {
 		return
 	}
-	if err := m.DB.Tidied(ctx, j, m.Now()); err != nil {
+	if err := note(ctx, j, m.Now()); err != nil {
 		log.WarnContext(ctx, "tidying not noted, a sweep will do it again", "error", err)
 	}
 }

@@ -2,18 +2,26 @@ package vendor_test
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"net/http"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/stowage/stowage"
+	"github.com/stowage/stowage/db"
+	"github.com/stowage/stowage/drivers"
 	"github.com/stowage/stowage/drivers/drivertest"
+	"github.com/stowage/stowage/drivers/file"
 	"github.com/stowage/stowage/internal/harness"
+	"github.com/stowage/stowage/manager"
 )
 
 // hasAgent says that the guest agent is in what demo's server boots from.
@@ -151,5 +159,188 @@ func TestAnExportThatIsTakenOverIsQuiescedAgain(t *testing.T) {
 	h.Until("nothing is left of what was taken", func() bool { return len(h.Snapshots()) == 0 })
 	if got := restored(h, backup, boot); !bytes.HasPrefix(got, written) {
 		t.Errorf("restored %q...", got[:len(written)])
+	}
+}
+
+// A farm whose managers keep the snapshots of the latest backups, and ask what changed since.
+func keepingFarm(t *testing.T) (h *harness.Harness, id string, boot, data []byte) {
+	t.Helper()
+	h = harness.New(t)
+	h.Start(keeping(h, h.Manager("m1")))
+	boot, data = h.Volume("21", 900_000), h.Volume("22", 300_000)
+	clear(data[:128<<10])
+	rewrite(h, data)
+	h.Nova.Offer(stowage.ResourceFlavor, stowage.Resource{ID: "f1", Name: "m1.small", Shared: true})
+	id = place(h, stowage.ServerRecord{ProjectID: "demo", Name: "web", FlavorID: "f1", Flavor: "m1.small", Disks: []stowage.ServerDisk{
+		{VolumeID: "21", Device: "/dev/vda", Boot: true}, {VolumeID: "22", Device: "/dev/vdb"},
+	}})
+	hasAgent(h)
+	return h, id, boot, data
+}
+
+// keeping lets a manager keep snapshots.
+func keeping(h *harness.Harness, m *manager.Manager) *manager.Manager {
+	m.Backends[0].Open = func(context.Context) (drivers.Volumes, error) {
+		dir := filepath.Join(h.Dir, "volumes")
+		v, err := file.Open(file.Options{Key: harness.Backend, Dir: dir, NewID: uuid.NewString})
+		return drivertest.FaultyVolumes(&harness.Keeping{Volumes: v, Dir: filepath.Join(dir, ".snapshots")}, h.Disks), err
+	}
+	return m
+}
+
+// rewrite has the disk that is no boot disk hold what it is given.
+func rewrite(h *harness.Harness, data []byte) {
+	h.T.Helper()
+	if err := os.WriteFile(h.VolumeFile("22"), data, 0o600); err != nil {
+		h.T.Fatal(err)
+	}
+}
+
+// onlyKept waits until there are no snapshots but so many that are kept.
+func onlyKept(h *harness.Harness, n int) {
+	h.T.Helper()
+	h.Until("only what is kept is left", func() bool {
+		left := h.Snapshots()
+		return len(left) == n && !slices.ContainsFunc(left, func(s string) bool { return !strings.Contains(s, "@backup.") })
+	})
+}
+
+// Between our snapshot and Nova's the guest writes where nothing was, and discards it again
+// before the next backup: it is in neither of our snapshots, and must not come back.
+func TestWhatAGuestDiscardedAgainDoesNotComeBack(t *testing.T) {
+	for what, c := range map[string]struct {
+		spoil func(t *testing.T, h *harness.Harness)
+		kept  int
+		modes map[string]int
+	}{
+		"it is looked at again": {
+			spoil: func(*testing.T, *harness.Harness) {}, kept: 2, modes: map[string]int{"full": 2, "changed": 2},
+		},
+		"it cannot be told": {
+			spoil: func(_ *testing.T, h *harness.Harness) {
+				h.Disks.On(drivertest.OpChanged, "").Times(2).After(stowage.Errorf(stowage.NotFound, "It is gone."))
+			}, kept: 0, modes: map[string]int{"full": 2, "compared": 2},
+		},
+		"to tell it breaks": {
+			spoil: func(_ *testing.T, h *harness.Harness) {
+				h.Disks.On(drivertest.OpChanged, "").Times(2).Before(errBroken)
+			},
+			kept: 0, modes: map[string]int{"full": 2, "compared": 2},
+		},
+		"it is stored at the second attempt": {
+			spoil: func(_ *testing.T, h *harness.Harness) {
+				h.Stores.On(drivertest.OpPut, "/root").Times(2).Before(stowage.Errorf(stowage.Unavailable, "The store is away."))
+			}, kept: 2, modes: map[string]int{"full": 2, "changed": 2},
+		},
+		"a manager of before kept the base": {
+			spoil: func(_ *testing.T, h *harness.Harness) {}, kept: 2, modes: map[string]int{"full": 2, "compared": 2},
+		},
+	} {
+		t.Run(strings.ReplaceAll(what, " ", "-"), func(t *testing.T) {
+			h, id, boot, data := keepingFarm(t)
+			written := settles(h)
+			c.spoil(t, h)
+			_, _, first := exported(h, id, "FULL")
+			onlyKept(h, c.kept)
+			if strings.Contains(what, "of before") {
+				forgetBetween(h)
+			}
+			h.Servers.Before("SnapshotServer", func(string) error { return nil })
+			rewrite(h, data)
+			h.Clock.Step(time.Minute)
+			_, _, second := exported(h, id, "INCREMENTAL")
+			for mode, n := range c.modes {
+				if got := h.LogCount("mode=" + mode + " "); got != n {
+					t.Errorf("%d backups are %s, want %d", got, mode, n)
+				}
+			}
+			if got := restored(h, second, boot); !bytes.Equal(got[:len(data)], data) {
+				t.Errorf("restored begins with %q, and there were zeros", got[:len(written)])
+			}
+			if got := restored(h, first, boot); !bytes.HasPrefix(got, written) {
+				t.Errorf("the first begins with %q, want %q", got[:len(written)], written)
+			}
+			jobs, err := h.DB.BackupJobs(t.Context(), partOf(h, second, "22").ID)
+			if err != nil || len(jobs) == 0 {
+				t.Fatal(jobs, err)
+			}
+			h.Until("what the base says the job says no more", func() bool {
+				j, err := h.DB.Job(t.Context(), jobs[0].ID)
+				return err == nil && !j.Leftover && j.Params.Between == nil
+			})
+		})
+	}
+}
+
+// partOf gives the backup of a volume that is a part of a server's.
+func partOf(h *harness.Harness, set map[string]any, volume string) stowage.Backup {
+	h.T.Helper()
+	whole, err := h.DB.BackupByUUID(h.T.Context(), db.Scope{}, guidOf(set))
+	if err != nil {
+		h.T.Fatal(err)
+	}
+	parts, err := h.DB.SetBackups(h.T.Context(), whole.ID)
+	if err != nil {
+		h.T.Fatal(err)
+	}
+	for _, b := range parts {
+		if b.Volume.ID == volume {
+			return b
+		}
+	}
+	h.T.Fatalf("there is no backup of volume %s", volume)
+	return stowage.Backup{}
+}
+
+// forgetBetween leaves of the bases what was noted of them before it was noted where their
+// backups differ from them.
+func forgetBetween(h *harness.Harness) {
+	h.T.Helper()
+	for _, v := range []string{"21", "22"} {
+		base, err := h.DB.Base(h.T.Context(), harness.Backend, v)
+		if err == nil {
+			base.Between = nil
+			_, err = h.DB.SetBase(h.T.Context(), base)
+		}
+		if err != nil {
+			h.T.Fatal(err)
+		}
+	}
+}
+
+// The manager dies when all is stored and nothing is kept yet: whoever tidies up knows as much.
+func TestABaseThatAnotherManagerKeepsIsAsGood(t *testing.T) {
+	h, id, boot, data := keepingFarm(t)
+	settles(h)
+	h.Disks.On(drivertest.OpKeepSnapshot, "").Times(4).Before(errBroken)
+	exported(h, id, "FULL")
+	onlyKept(h, 2)
+	h.Servers.Before("SnapshotServer", func(string) error { return nil })
+	rewrite(h, data)
+	h.Clock.Step(time.Minute)
+	_, _, second := exported(h, id, "INCREMENTAL")
+	if n := h.LogCount("mode=changed "); n != 2 {
+		t.Errorf("%d backups asked what changed", n)
+	}
+	if got := restored(h, second, boot); !bytes.Equal(got[:len(data)], data) {
+		t.Errorf("restored begins with %q", got[:40])
+	}
+}
+
+// Where our own snapshots are stored after all, they are what the next begins from.
+func TestABaseOfAGuestThatWasNotQuiescedIsWhatWasStored(t *testing.T) {
+	h, id, boot, data := keepingFarm(t)
+	h.Servers.Before("SnapshotServer", func(string) error { return errBroken })
+	exported(h, id, "FULL")
+	onlyKept(h, 2)
+	data[200_000]++
+	rewrite(h, data)
+	h.Clock.Step(time.Minute)
+	_, _, second := exported(h, id, "INCREMENTAL")
+	if n := h.LogCount("mode=changed "); n != 2 || h.LogContains("all data is compared") {
+		t.Errorf("%d backups asked what changed", n)
+	}
+	if got := restored(h, second, boot); !bytes.Equal(got[:len(data)], data) {
+		t.Error("restored is not what was there")
 	}
 }
