@@ -58,6 +58,9 @@ func (t *task) doExport(ctx context.Context) error {
 			return transient(fmt.Errorf("take a snapshot of volume %s: %w", p.job.VolumeID, err))
 		}
 	}
+	if err := t.stillTheirs(ctx, pieces); err != nil {
+		return transient(err)
+	}
 	notQuiesced, err := t.quiesce(ctx, pieces)
 	if err != nil {
 		return err
@@ -99,6 +102,9 @@ func (t *task) pieces(ctx context.Context) ([]piece, error) {
 		if err != nil {
 			return nil, err
 		}
+		if err := j.CheckOwner(vol.ProjectID); err != nil {
+			return nil, err
+		}
 		if !slices.Contains([]string{stowage.VolumeInUse, stowage.VolumeAvailable, stowage.VolumeBackingUp}, vol.Status) {
 			return nil, stowage.Errorf(stowage.Conflict, "Volume %s of the server is %s.", vol.ID, vol.Status)
 		}
@@ -130,6 +136,22 @@ func (t *task) pieces(ctx context.Context) ([]piece, error) {
 		return nil, stowage.Errorf(stowage.Conflict, "The server's backup has no parts any more.")
 	}
 	return pieces, nil
+}
+
+// stillTheirs looks once more whose the volumes are. Nothing locks them: one that was
+// detached can be given away until its snapshot is taken, and what is on it then is not
+// this project's to have.
+func (t *task) stillTheirs(ctx context.Context, pieces []piece) error {
+	for _, p := range pieces {
+		vol, err := t.Volumes.Volume(ctx, p.job.VolumeID)
+		if err == nil {
+			err = p.job.CheckOwner(vol.ProjectID)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // notAllHere leaves the job to a manager that reaches all volumes, for as long as a
