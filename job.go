@@ -148,6 +148,9 @@ type JobParams struct {
 	// Where the two may differ, until that is noted with the base. Nil: nobody can tell,
 	// and the next cannot begin from the other.
 	Between []Extent `json:"between,omitzero"`
+	// Nova or Cinder was asked to take snapshots, and its answer is not on record: they may
+	// come when the job has ended.
+	Late bool `json:"late,omitempty"`
 	// A restore has begun to write: the volume is not what it was.
 	Touched bool `json:"touched,omitempty"`
 	// How often the work is tried again after a failure; nil: as the operator says.

@@ -61,7 +61,7 @@ func (t *task) doExport(ctx context.Context) error {
 	if err := t.stillTheirs(ctx, pieces); err != nil {
 		return transient(err)
 	}
-	notQuiesced, err := t.quiesce(ctx, pieces)
+	notQuiesced, left, err := t.quiesce(ctx, pieces)
 	if err != nil {
 		return err
 	}
@@ -81,6 +81,7 @@ func (t *task) doExport(ctx context.Context) error {
 		BackupID: t.job.BackupID, EntityID: t.job.EntityID, Priority: t.job.Priority, ParentID: t.job.ID, By: t.job.By,
 		ReadyAt: now, CreatedAt: now, UpdatedAt: now,
 	}
+	t.job.Leftover = left // not before the end: until then another manager may have to begin anew
 	if !t.end(ctx, db.JobEnd{State: stowage.JobFinished, Error: notQuiesced, LetGo: true, Next: &store, Now: now}, nil) {
 		return errLost
 	}

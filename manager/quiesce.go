@@ -13,30 +13,29 @@ import (
 // ours, which are older and stay for the next backup to begin from: see between.
 //
 // Where it cannot be had, ours are stored: rather a backup of a power cut than none.
-// The note tells the user why.
-func (t *task) quiesce(ctx context.Context, pieces []piece) (note string, err error) {
+// The note tells the user why. left: some of what Nova took is to be looked for when the
+// job has ended; the job's row says so until then.
+func (t *task) quiesce(ctx context.Context, pieces []piece) (note string, left bool, err error) {
 	server := t.backup.Server
 	if server == nil || !server.Agent || server.ImageID != "" || t.Verbs == nil || t.Verbs.Servers == nil {
-		return "", nil
+		return "", t.job.Params.Late, nil
 	}
 	for _, p := range pieces {
 		if _, can := p.vols.(drivers.CinderSnapshots); !can {
-			return t.notQuiesced(ctx, pieces, stowage.Errorf(stowage.Invalid, "Snapshots that Cinder takes cannot be read on the backend of volume %s.", p.job.VolumeID)), nil
+			return t.notQuiesced(ctx, pieces, stowage.Errorf(stowage.Invalid, "Snapshots that Cinder takes cannot be read on the backend of volume %s.", p.job.VolumeID)), t.job.Params.Late, nil
 		}
 	}
-	t.job.Leftover = true
-	if err := t.DB.Note(ctx, t.job, t.Now()); err != nil {
-		return "", err
-	}
-	if !t.fresh() {
-		return "", errLost
+	told, err := t.ask(ctx)
+	if err != nil {
+		return "", true, err
 	}
 	err = t.takeQuiesced(ctx, pieces)
+	told(err)
 	if ctx.Err() != nil {
-		return "", err
+		return "", true, err
 	}
 	if !t.stillOurs(ctx) { // then what there is of Nova's is another manager's
-		return "", errLost
+		return "", true, errLost
 	}
 	if err != nil {
 		note = t.notQuiesced(ctx, pieces, err)
@@ -50,8 +49,34 @@ func (t *task) quiesce(ctx context.Context, pieces []piece) (note string, err er
 	if err != nil {
 		t.log.WarnContext(ctx, "snapshots that Nova took not removed, a sweep will", "error", err)
 	}
-	t.job.Leftover = err != nil
-	return note, nil
+	return note, err != nil || t.job.Params.Late, nil
+}
+
+// ask notes that snapshots may be taken from now on, and what is told of the outcome goes to
+// told: without an answer they may come late, since Nova goes on when a proxy has given up.
+// So may those that an earlier attempt asked for.
+func (t *task) ask(ctx context.Context) (told func(error), err error) {
+	late := t.job.Params.Late
+	t.job.Leftover, t.job.Params.Late = true, true
+	if err := t.DB.Note(ctx, t.job, t.Now()); err != nil {
+		return nil, err
+	}
+	if !t.fresh() {
+		return nil, errLost
+	}
+	return func(err error) {
+		switch stowage.CodeOf(err) {
+		case stowage.Invalid, stowage.Forbidden, stowage.NotFound, stowage.Conflict, stowage.OverLimit:
+			t.job.Params.Late = late
+		default:
+			t.job.Params.Late = late || err != nil
+		}
+	}, nil
+}
+
+// mayCome reports whether snapshots may be taken yet for a job that has ended.
+func (m *Manager) mayCome(j stowage.Job) bool {
+	return j.Params.Late && m.Now().Sub(j.FinishedAt) <= lateLocks
 }
 
 // takeQuiesced has the snapshots taken, and finds each of them on its backend.

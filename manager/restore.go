@@ -220,14 +220,14 @@ func (m *Manager) tidy(ctx context.Context, j stowage.Job) {
 		if err := m.tidySnapshots(ctx, vols, j); err != nil {
 			log.WarnContext(ctx, "snapshots not tidied, a sweep will", "error", err)
 		} else {
-			j.Leftover = false
+			j.Leftover = m.mayCome(j)
 		}
 	}
 	if j.Kind == stowage.JobSnapshot && j.Leftover {
 		if err := m.lateSnapshots(ctx, j); err != nil {
 			log.WarnContext(ctx, "what was taken not removed, a sweep will", "error", err)
 		} else {
-			j.Leftover = false
+			j.Leftover = m.mayCome(j)
 		}
 	}
 	note := m.DB.Tidied
@@ -271,7 +271,7 @@ func (m *Manager) tidySnapshots(ctx context.Context, vols drivers.Volumes, j sto
 	return vols.RemoveSnapshot(ctx, j.Params.Snapshot)
 }
 
-// lateLocks is how long a lock (or a volume) whose answer got lost is looked
+// lateLocks is how long a lock (or a volume, or a snapshot) whose answer got lost is looked
 // for after its job has ended: Cinder goes on when a proxy has given up.
 const lateLocks = 10 * time.Minute
 

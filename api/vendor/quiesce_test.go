@@ -344,3 +344,134 @@ func TestABaseOfAGuestThatWasNotQuiescedIsWhatWasStored(t *testing.T) {
 		t.Error("restored is not what was there")
 	}
 }
+
+// Until the end of an export is written another manager may have to begin anew, and must
+// know what there may be.
+func TestNothingIsLeftOfAnExportThatIsTakenOverInTheEnd(t *testing.T) {
+	h := harness.New(t)
+	m := h.Manager("m1")
+	m.GraceTime = 100 * time.Millisecond
+	stop := h.Start(m)
+	h.Volume("21", 900_000)
+	id := place(h, stowage.ServerRecord{ProjectID: "demo", Name: "web", FlavorID: "f1", Flavor: "m1.small",
+		Disks: []stowage.ServerDisk{{VolumeID: "21", Device: "/dev/vda", Boot: true}}})
+	hasAgent(h)
+	if err := h.Exec(`CREATE TRIGGER x BEFORE UPDATE ON jobs WHEN NEW.kind='export' AND NEW.state='finished' BEGIN SELECT RAISE(ABORT,'down'); END`); err != nil {
+		t.Fatal(err)
+	}
+	task := one(t, exportOf(h, id, "FULL"))
+	h.Until("the end is not written", func() bool { return h.LogContains("end of the job not written yet") })
+	stop()
+	h.Disks.On(drivertest.OpCreateSnapshot, "").Always().Before(errBroken)
+	h.Clock.Step(2 * time.Minute)
+	h.Start(h.Manager("m2"))
+	if got := ended(h, guidOf(task)); at(got, "state.name") != "FAILED" {
+		t.Errorf("the task is %v", got)
+	}
+	h.Until("nothing is left of what was taken", func() bool { return len(h.Snapshots()) == 0 })
+}
+
+// late has Nova take snapshots for a task that has ended: it had been asked for them, and
+// did not stop when nobody waited any more.
+func late(h *harness.Harness, server string, task map[string]any) {
+	h.T.Helper()
+	h.Clock.Step(time.Minute)
+	var looks atomic.Int32
+	h.Servers.Before("RemoveServerSnapshots", func(string) error { looks.Add(1); return nil })
+	h.Until("it is looked for again and again", func() bool { return looks.Load() > 2 })
+	if _, err := h.Servers.Servers.SnapshotServer(h.T.Context(), "demo", server, guidOf(task)); err != nil {
+		h.T.Fatal(err)
+	}
+}
+
+// looked waits until nothing of a task is looked for any more.
+func looked(h *harness.Harness, task map[string]any) {
+	h.T.Helper()
+	h.Until("nothing of task "+guidOf(task)+" is looked for", func() bool {
+		j, err := h.DB.Job(h.T.Context(), guidOf(task))
+		return err == nil && !j.Leftover
+	})
+}
+
+var errAway = stowage.Errorf(stowage.Unavailable, "It does not answer.")
+
+func TestSnapshotsThatNovaTakesLateAreRemoved(t *testing.T) {
+	for what, export := range map[string]func(h *harness.Harness, id string) map[string]any{
+		"its answer was lost": func(h *harness.Harness, id string) map[string]any {
+			h.Servers.Before("SnapshotServer", func(string) error { return errAway })
+			task, _, _ := exported(h, id, "FULL")
+			return task
+		},
+		"nobody waited for it": func(h *harness.Harness, id string) map[string]any {
+			begun, over := make(chan struct{}), make(chan struct{})
+			h.Servers.Before("SnapshotServer", func(string) error { close(begun); <-over; return context.Canceled })
+			task := one(h.T.(*testing.T), exportOf(h, id, "FULL"))
+			<-begun
+			cancel(h, guidOf(task))
+			h.Until("it is heard of", func() bool { return h.LogContains("work is to stop") })
+			close(over)
+			return ended(h, guidOf(task))
+		},
+		"it answered at the second attempt": func(h *harness.Harness, id string) map[string]any {
+			n := 0
+			h.Servers.Before("SnapshotServer", func(string) error {
+				if n++; n == 1 {
+					h.Clock.Step(2 * time.Minute)
+					h.Start(h.Manager("m2"))
+					h.Until("it is another's", func() bool { return h.LogContains("snapshots of a server taken") })
+					return errAway
+				}
+				return nil
+			})
+			task, _, _ := exported(h, id, "FULL")
+			h.Until("it is left to the other", func() bool {
+				return h.LogContains("nothing of ours may stay") || h.LogContains("job left to another manager")
+			})
+			return task
+		},
+	} {
+		t.Run(strings.ReplaceAll(what, " ", "-"), func(t *testing.T) {
+			h, id, _, _ := farm(t)
+			hasAgent(h)
+			task := export(h, id)
+			h.Until("nothing is left yet", func() bool { return len(h.Snapshots()) == 0 })
+			late(h, id, task)
+			h.Until("what came late is gone", func() bool { return len(h.Snapshots()) == 0 })
+			h.Clock.Step(10 * time.Minute)
+			looked(h, task)
+		})
+	}
+}
+
+// What was refused, or came at once, is not waited for.
+func TestNothingLateIsLookedForBehindAnAnswer(t *testing.T) {
+	h, id, _, _ := farm(t)
+	hasAgent(h)
+	task, _, _ := exported(h, id, "FULL")
+	looked(h, task)
+	h.Servers.Before("SnapshotServer", func(string) error { return errBroken })
+	task, _, _ = exported(h, id, "FULL")
+	looked(h, task)
+}
+
+// The manager that asked comes back when the job has ended long since.
+func TestNothingIsLeftOfAManagerThatComesBackTooLate(t *testing.T) {
+	h, id, _, _ := farm(t)
+	hasAgent(h)
+	over := make(chan struct{})
+	h.Servers.Before("SnapshotServer", func(string) error { <-over; return nil })
+	task := one(t, exportOf(h, id, "FULL"))
+	h.Until("the export runs", func() bool { return len(h.Snapshots()) == 2 })
+	h.Disks.On(drivertest.OpCreateSnapshot, "").Times(2).Before(errBroken)
+	h.Clock.Step(2 * time.Minute)
+	h.Start(h.Manager("m2"))
+	if got := ended(h, guidOf(task)); at(got, "state.name") != "FAILED" {
+		t.Errorf("the task is %v", got)
+	}
+	h.Clock.Step(11 * time.Minute)
+	looked(h, task)
+	h.Disks.Clear()
+	close(over)
+	h.Until("it finds out", func() bool { return h.LogContains("nothing of ours may stay") })
+	h.Until("nothing is left of what was taken", func() bool { return len(h.Snapshots()) == 0 })
+}
