@@ -138,11 +138,19 @@ type JobParams struct {
 	NewVolume bool `json:"new_volume,omitempty"`
 	// The volume as the backend knows it, found by the API.
 	Volume VolumeLocation `json:"volume,omitzero"`
+	// The project whose volume it was, where that is not the job's: an administrator asked.
+	Owner string `json:"owner,omitempty"`
 	// The snapshot a backup reads, once taken.
 	Snapshot Snapshot `json:"snapshot,omitzero"`
 	// The snapshot that Cinder took while the server's guest was quiesced. If there is
 	// one it is read, and the other, which is older, is only for the next to begin from.
 	Quiesced Snapshot `json:"quiesced,omitzero"`
+	// Where the two may differ, until that is noted with the base. Nil: nobody can tell,
+	// and the next cannot begin from the other.
+	Between []Extent `json:"between,omitzero"`
+	// Nova or Cinder was asked to take snapshots, and its answer is not on record: they may
+	// come when the job has ended.
+	Late bool `json:"late,omitempty"`
 	// A restore has begun to write: the volume is not what it was.
 	Touched bool `json:"touched,omitempty"`
 	// How often the work is tried again after a failure; nil: as the operator says.
@@ -171,6 +179,19 @@ func (p JobParams) Read() Snapshot {
 		return p.Quiesced
 	}
 	return p.Snapshot
+}
+
+// CheckOwner tells whether the job may still touch its volume, which is of this project
+// now: users give volumes away, and a job may begin long after it was asked for.
+func (j Job) CheckOwner(project string) error {
+	owner := j.ProjectID
+	if j.Params.Owner != "" {
+		owner = j.Params.Owner
+	}
+	if project == "" || owner == "" || project == owner {
+		return nil
+	}
+	return Errorf(Conflict, "Volume %s is of another project now.", j.VolumeID)
 }
 
 // Waits reports whether the job is one that waits for its parts, and does nothing else.

@@ -45,8 +45,8 @@ type Snapshot struct {
 
 // Extent is a run of bytes of a volume.
 type Extent struct {
-	Offset int64
-	Length int64
+	Offset int64 `json:"offset"`
+	Length int64 `json:"length"`
 }
 
 // End is the first byte behind the extent.

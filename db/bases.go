@@ -19,6 +19,16 @@ type Base struct {
 	BackupID          int64
 	Snapshot          stowage.Snapshot
 	At                time.Time
+
+	// Between is where the backup may differ from the snapshot, which is then not the one
+	// that was stored. Nil: nobody noted that, or it is the one that was stored.
+	Between []stowage.Extent
+}
+
+// baseSnapshot is what the column of the snapshot holds.
+type baseSnapshot struct {
+	stowage.Snapshot
+	Between []stowage.Extent `json:"between,omitzero"`
 }
 
 // same reports whether both are the same snapshot. Length and time of it are
@@ -46,9 +56,11 @@ func scanBase(row rower) (baseRow, error) {
 	if err != nil {
 		return b, err
 	}
-	if err := json.Unmarshal([]byte(snapshot), &b.Snapshot); err != nil {
+	var kept baseSnapshot
+	if err := json.Unmarshal([]byte(snapshot), &kept); err != nil {
 		return b, fmt.Errorf("base %d: its snapshot: %w", b.id, err)
 	}
+	b.Snapshot, b.Between = kept.Snapshot, kept.Between
 	b.At = fromMicros(at)
 	return b, nil
 }
@@ -70,7 +82,7 @@ func (d *DB) Base(ctx context.Context, backend, volumeID string) (Base, error) {
 // replaces, if any, which UnneededBases has until BaseRemoved. To set the same
 // snapshot again replaces nothing; then old is nil.
 func (d *DB) SetBase(ctx context.Context, b Base) (old *Base, err error) {
-	snapshot, err := json.Marshal(b.Snapshot)
+	snapshot, err := json.Marshal(baseSnapshot{b.Snapshot, b.Between})
 	if err != nil {
 		return nil, fmt.Errorf("set the base of volume %s: %w", b.VolumeID, err)
 	}

@@ -164,3 +164,18 @@ func TestBasesThatRaceAreAllAccountedFor(t *testing.T) {
 		}
 	})
 }
+
+// What is not known of a base is another thing than that there is nothing.
+func TestABaseKeepsWhereItsBackupDiffers(t *testing.T) {
+	each(t, func(t *testing.T, d *DB) {
+		for i, between := range [][]stowage.Extent{nil, {}, {{Offset: 4096, Length: 512}, {Offset: 1 << 44, Length: 1}}} {
+			b := baseOf(made(t, d, fmt.Sprint("v", i)), "1/1")
+			b.Between = between
+			must(d.SetBase(t.Context(), b))(t)
+			got := must(d.Base(t.Context(), b.Backend, b.VolumeID))(t)
+			if !slices.Equal(got.Between, between) || (got.Between == nil) != (between == nil) || got.Snapshot != b.Snapshot {
+				t.Errorf("the base is %+v, want %+v", got, b)
+			}
+		}
+	})
+}

@@ -31,6 +31,8 @@ type BackupInput struct {
 	Parent *manifest.Root
 	// Base is the snapshot that Parent was made of, if it is still there.
 	Base *stowage.Snapshot
+	// Doubt is where Parent may differ from Base, in any order: it is looked at, too.
+	Doubt []stowage.Extent
 	// Check is asked between the last object and the root whether what was
 	// read can be trusted. Its error ends the backup.
 	Check    func(context.Context) error

@@ -49,6 +49,30 @@ func TestAnIncrementStoresWhatChanged(t *testing.T) {
 	r.restore(b)
 }
 
+// The parent is not quite what the base is, and what tells them apart is in neither the
+// base nor what is stored next: only who doubts it looks there.
+func TestWhatIsInTheParentOnlyIsLookedAt(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, Options{}, true)
+	base := r.random(100*unitBytes + 100)
+	clear(base[20*unitBytes : 40*unitBytes])
+	stored := bytes.Clone(base)
+	copy(stored[25*unitBytes:], r.random(3*unitBytes))
+	stored[len(stored)-1]++
+	parent := r.backup(newSource(stored))
+	now := bytes.Clone(base)
+	now[60*unitBytes]++
+	in := r.input(young(now, base))
+	in.Parent, in.Base = r.open(parent).Root, &stowage.Snapshot{ID: "base", Name: "base"}
+	in.Doubt = []stowage.Extent{{Offset: 25 * unitBytes, Length: 3 * unitBytes}, {Offset: int64(len(stored)) - 1, Length: 1}}
+	b := r.run(in)
+	if want := int64(4*unitBytes + 100); b.Mode != Changed || b.ReadBytes != want {
+		t.Errorf("the backup is %s and read %d bytes instead of %d", b.Mode, b.ReadBytes, want)
+	}
+	r.restore(b)
+	r.clean(b)
+}
+
 // A large map is not written again for a small change, nor are chunks that
 // compress to less than what the index says of them taken for dead bytes.
 func TestAnIncrementOfALargeVolumeIsSmall(t *testing.T) {

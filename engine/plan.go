@@ -70,6 +70,11 @@ func (p *plan) changed(ctx context.Context, in BackupInput) (bool, error) {
 	case err != nil:
 		return false, fmt.Errorf("list what changed since snapshot %s: %w", in.Base.Name, err)
 	}
+	for _, e := range in.Doubt {
+		if err := p.mark(e); err != nil {
+			return false, err
+		}
+	}
 	p.mode = Changed
 	// The last chunk of a volume that has grown is longer now.
 	if tail := p.parent.Info.VolumeBytes; tail%int64(p.unit) != 0 && tail < p.size {

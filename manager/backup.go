@@ -110,7 +110,10 @@ func (t *task) store(ctx context.Context, vols drivers.Volumes, source drivers.S
 		return none, err
 	}
 	if from != nil {
-		in.Parent, in.Base = from.root.Root, from.base
+		in.Parent, in.Base, in.Doubt = from.root.Root, from.base, from.doubt
+	}
+	if t.job.Params.Between, err = t.between(ctx, vols, source); err != nil {
+		return none, err
 	}
 	t.job.Params.Prefix = manifest.Prefix(t.backup.Volume.ID, attempt)
 	if err := t.DB.Note(ctx, t.job, t.Now()); err != nil {
@@ -180,6 +183,7 @@ func (t *task) source(ctx context.Context, vols drivers.Volumes) (drivers.Source
 // lockVolume makes sure that the volume is locked for this job: by the API, by
 // an earlier attempt, or now.
 func (t *task) lockVolume(ctx context.Context, status string) error {
+	var vol cloud.Volume
 	attachment, err := t.Volumes.Lock(ctx, t.job.VolumeID, t.job.ID)
 	late := t.job.Kind == stowage.JobRestore && !t.job.Params.NewVolume
 	switch {
@@ -197,12 +201,25 @@ func (t *task) lockVolume(ctx context.Context, status string) error {
 		if err := t.DB.Note(ctx, t.job, t.Now()); err != nil {
 			return err
 		}
-		if attachment, _, err = cloud.TakeVolume(ctx, t.Volumes, t.job.VolumeID, t.job.ID, status); err != nil {
+		if attachment, vol, err = cloud.TakeVolume(ctx, t.Volumes, t.job.VolumeID, t.job.ID, status); err != nil {
 			return fmt.Errorf("lock the volume: %w", err)
 		}
 	}
 	if t.job.Lock == stowage.LockHeld && t.job.AttachmentID == attachment {
 		return nil
+	}
+	if vol.ID == "" {
+		if vol, err = t.Volumes.Volume(ctx, t.job.VolumeID); err != nil {
+			return err
+		}
+	}
+	// Locked, it cannot be given away any more.
+	if given := t.job.CheckOwner(vol.ProjectID); given != nil {
+		if _, err := cloud.FreeVolume(ctx, t.Volumes, t.job.VolumeID, t.job.ID, attachment); err != nil {
+			return err
+		}
+		t.job.Lock, t.job.AttachmentID = stowage.LockReleased, ""
+		return given
 	}
 	// The API may have died between taking the lock and showing the status.
 	if attachment, err = cloud.ShowStatus(ctx, t.Volumes, t.job.VolumeID, t.job.ID, status); err != nil {

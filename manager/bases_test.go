@@ -1,11 +1,8 @@
 package manager_test
 
 import (
-	"bytes"
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -22,65 +19,6 @@ import (
 	"github.com/stowage/stowage/manager"
 )
 
-// keeping is the file driver as one that keeps snapshots and tells what
-// changed since, by comparing.
-type keeping struct {
-	drivers.Volumes
-	dir  string // of the snapshots
-	then func() // runs when one has been kept
-}
-
-func (k *keeping) KeepSnapshot(ctx context.Context, snap stowage.Snapshot, name string) (stowage.Snapshot, error) {
-	kept := snap
-	kept.Name = name
-	if k.CheckSnapshot(ctx, kept) == nil {
-		return kept, nil
-	}
-	if err := k.CheckSnapshot(ctx, snap); err != nil {
-		return snap, err
-	}
-	path := func(s stowage.Snapshot) string { return filepath.Join(k.dir, s.Volume.Name+"@"+s.Name) }
-	defer k.then()
-	return kept, os.Rename(path(snap), path(kept))
-}
-
-func (k *keeping) OpenSnapshot(ctx context.Context, snap stowage.Snapshot) (drivers.Source, error) {
-	s, err := k.Volumes.OpenSnapshot(ctx, snap)
-	if err != nil {
-		return nil, err
-	}
-	return &comparing{s, k}, nil
-}
-
-type comparing struct {
-	drivers.Source
-	volumes *keeping
-}
-
-func (c *comparing) Changed(ctx context.Context, base stowage.Snapshot, offset, length int64, fn func(stowage.Extent) error) error {
-	old, err := c.volumes.Volumes.OpenSnapshot(ctx, base)
-	if err != nil {
-		return err
-	}
-	defer old.Close()
-	const block = 4096
-	for at := offset; at < offset+length; at += block {
-		n := min(block, offset+length-at)
-		was, is := make([]byte, n), make([]byte, n)
-		for source, buf := range map[drivers.Source][]byte{old: was, c.Source: is} {
-			if _, err := source.ReadAt(buf, at); err != nil && !errors.Is(err, io.EOF) {
-				return err
-			}
-		}
-		if !bytes.Equal(was, is) {
-			if err := fn(stowage.Extent{Offset: at, Length: n}); err != nil {
-				return err
-			}
-		}
-	}
-	return c.volumes.CheckSnapshot(ctx, base)
-}
-
 // keeps lets a manager keep snapshots.
 func keeps(h *harness.Harness, m *manager.Manager) *manager.Manager {
 	return keepsThen(h, m, func() {})
@@ -90,7 +28,7 @@ func keepsThen(h *harness.Harness, m *manager.Manager, then func()) *manager.Man
 	m.Backends[0].Open = func(context.Context) (drivers.Volumes, error) {
 		dir := filepath.Join(h.Dir, "volumes")
 		v, err := file.Open(file.Options{Key: harness.Backend, Dir: dir})
-		return drivertest.FaultyVolumes(&keeping{v, filepath.Join(dir, ".snapshots"), then}, h.Disks), err
+		return drivertest.FaultyVolumes(&harness.Keeping{Volumes: v, Dir: filepath.Join(dir, ".snapshots"), Then: then}, h.Disks), err
 	}
 	return m
 }

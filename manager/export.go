@@ -58,7 +58,10 @@ func (t *task) doExport(ctx context.Context) error {
 			return transient(fmt.Errorf("take a snapshot of volume %s: %w", p.job.VolumeID, err))
 		}
 	}
-	notQuiesced, err := t.quiesce(ctx, pieces)
+	if err := t.stillTheirs(ctx, pieces); err != nil {
+		return transient(err)
+	}
+	notQuiesced, left, err := t.quiesce(ctx, pieces)
 	if err != nil {
 		return err
 	}
@@ -78,6 +81,7 @@ func (t *task) doExport(ctx context.Context) error {
 		BackupID: t.job.BackupID, EntityID: t.job.EntityID, Priority: t.job.Priority, ParentID: t.job.ID, By: t.job.By,
 		ReadyAt: now, CreatedAt: now, UpdatedAt: now,
 	}
+	t.job.Leftover = left // not before the end: until then another manager may have to begin anew
 	if !t.end(ctx, db.JobEnd{State: stowage.JobFinished, Error: notQuiesced, LetGo: true, Next: &store, Now: now}, nil) {
 		return errLost
 	}
@@ -97,6 +101,9 @@ func (t *task) pieces(ctx context.Context) ([]piece, error) {
 	for _, j := range jobs {
 		vol, err := t.Volumes.Volume(ctx, j.VolumeID)
 		if err != nil {
+			return nil, err
+		}
+		if err := j.CheckOwner(vol.ProjectID); err != nil {
 			return nil, err
 		}
 		if !slices.Contains([]string{stowage.VolumeInUse, stowage.VolumeAvailable, stowage.VolumeBackingUp}, vol.Status) {
@@ -130,6 +137,22 @@ func (t *task) pieces(ctx context.Context) ([]piece, error) {
 		return nil, stowage.Errorf(stowage.Conflict, "The server's backup has no parts any more.")
 	}
 	return pieces, nil
+}
+
+// stillTheirs looks once more whose the volumes are. Nothing locks them: one that was
+// detached can be given away until its snapshot is taken, and what is on it then is not
+// this project's to have.
+func (t *task) stillTheirs(ctx context.Context, pieces []piece) error {
+	for _, p := range pieces {
+		vol, err := t.Volumes.Volume(ctx, p.job.VolumeID)
+		if err == nil {
+			err = p.job.CheckOwner(vol.ProjectID)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // notAllHere leaves the job to a manager that reaches all volumes, for as long as a

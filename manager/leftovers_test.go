@@ -21,7 +21,7 @@ import (
 // of LVM do: it lists all there are, and once deleted is set, all that are kept
 // as those of a volume that is gone.
 type outliving struct {
-	*keeping
+	*harness.Keeping
 	h       *harness.Harness
 	deleted *atomic.Bool
 	looks   *atomic.Int64
@@ -63,7 +63,7 @@ func outlive(h *harness.Harness, m *manager.Manager) (*manager.Manager, *outlivi
 	m.Backends[0].Open = func(context.Context) (drivers.Volumes, error) {
 		dir := filepath.Join(h.Dir, "volumes")
 		v, err := file.Open(file.Options{Key: harness.Backend, Dir: dir})
-		o.keeping = &keeping{v, filepath.Join(dir, ".snapshots"), func() {}}
+		o.Keeping = &harness.Keeping{Volumes: v, Dir: filepath.Join(dir, ".snapshots")}
 		return drivertest.FaultyVolumes(o, h.Disks), err
 	}
 	return m, o

@@ -15,7 +15,8 @@ import (
 type parent struct {
 	backup stowage.Backup
 	root   *engine.Opened
-	base   *stowage.Snapshot // the snapshot it was made of; nil: it is gone
+	base   *stowage.Snapshot // the snapshot it was made of, or one that is older; nil: there is none
+	doubt  []stowage.Extent  // where it may differ from that
 }
 
 // parent picks the backup that this one is an increment of, makes sure that
@@ -53,7 +54,9 @@ func (t *task) parent(ctx context.Context, store drivers.Store) (*parent, error)
 			continue
 		}
 		if err = t.DB.PinReach(ctx, r.lineage, t.job, b.ID, r.bytes[b.ID]); err == nil {
-			return &parent{backup: b, root: root, base: t.base(ctx, b)}, nil
+			p := &parent{backup: b, root: root}
+			p.base, p.doubt = t.base(ctx, b)
+			return p, nil
 		}
 		if stowage.CodeOf(err) != stowage.Conflict {
 			return nil, err
@@ -101,20 +104,26 @@ func (t *task) noteDamaged(ctx context.Context, b stowage.Backup, damage string)
 	return err
 }
 
-// base gives the snapshot that a backup was made of, if it was kept. Without
-// it the backup only takes longer.
-func (t *task) base(ctx context.Context, b stowage.Backup) *stowage.Snapshot {
+// base gives the snapshot that was kept after a backup, and where the backup may differ
+// from it. Without one the next backup only takes longer.
+//
+// A backup of a quiesced guest was made of another snapshot than the one that was kept, as
+// the times tell. Where they differ was not always noted: then there is no telling.
+func (t *task) base(ctx context.Context, b stowage.Backup) (*stowage.Snapshot, []stowage.Extent) {
 	base, err := t.DB.Base(ctx, t.job.Backend, t.backup.Volume.ID)
 	switch {
 	case stowage.CodeOf(err) == stowage.NotFound:
-		return nil
+		return nil, nil
 	case err != nil:
 		t.log.WarnContext(ctx, "base not looked for", "error", err)
-		return nil
+		return nil, nil
 	case base.BackupUUID != b.UUID || base.Snapshot.Volume != t.job.Params.Snapshot.Volume:
-		return nil
+		return nil, nil
+	case base.Between == nil && !base.At.Equal(b.SnapshotAt):
+		t.log.InfoContext(ctx, "the base is not what was stored, all data is compared", "parent", b.ID)
+		return nil, nil
 	}
-	return &base.Snapshot
+	return &base.Snapshot, base.Between
 }
 
 // keepBase keeps the snapshot of a backup that was made for the next one, if
@@ -122,6 +131,9 @@ func (t *task) base(ctx context.Context, b stowage.Backup) *stowage.Snapshot {
 func (m *Manager) keepBase(ctx context.Context, vols drivers.Volumes, j stowage.Job) (bool, error) {
 	keeper, can := vols.(drivers.Bases)
 	if !can || !m.KeepBases || j.Kind != stowage.JobBackup || j.State != stowage.JobFinished || j.Params.Snapshot.ID == "" {
+		return false, nil
+	}
+	if j.Params.Quiesced.ID != "" && j.Params.Between == nil {
 		return false, nil
 	}
 	b, err := m.DB.Backup(ctx, db.Scope{}, j.BackupID)
@@ -148,6 +160,7 @@ func (m *Manager) keepBase(ctx context.Context, vols drivers.Volumes, j stowage.
 	}
 	_, err = m.DB.SetBase(ctx, db.Base{
 		Backend: j.Backend, VolumeID: j.VolumeID, BackupUUID: b.UUID, BackupID: b.ID, Snapshot: kept, At: j.Params.Snapshot.At,
+		Between: j.Params.Between,
 	})
 	return err == nil, err
 }

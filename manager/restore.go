@@ -203,13 +203,9 @@ func (m *Manager) tidy(ctx context.Context, j stowage.Job) {
 	log := m.Log.With("job", j.ID, "volume", j.VolumeID)
 	was := j
 	if j.Lock == stowage.LockHeld || j.Lock == stowage.LockWanted {
-		free := cloud.FreeVolume
-		if j.Kind == stowage.JobRestore && j.State != stowage.JobFinished && (j.Params.Touched || j.Params.NewVolume) {
-			free = cloud.SpoilVolume
-		}
 		found, err := false, error(nil)
 		if j.VolumeID != "" {
-			found, err = free(ctx, m.Volumes, j.VolumeID, j.ID, j.AttachmentID)
+			found, err = m.freeEnded(ctx, j)
 		} else {
 			found, err = m.spoilOrphan(ctx, j)
 		}
@@ -224,22 +220,42 @@ func (m *Manager) tidy(ctx context.Context, j stowage.Job) {
 		if err := m.tidySnapshots(ctx, vols, j); err != nil {
 			log.WarnContext(ctx, "snapshots not tidied, a sweep will", "error", err)
 		} else {
-			j.Leftover = false
+			j.Leftover = m.mayCome(j)
 		}
 	}
 	if j.Kind == stowage.JobSnapshot && j.Leftover {
 		if err := m.lateSnapshots(ctx, j); err != nil {
 			log.WarnContext(ctx, "what was taken not removed, a sweep will", "error", err)
 		} else {
-			j.Leftover = false
+			j.Leftover = m.mayCome(j)
 		}
+	}
+	note := m.DB.Tidied
+	if !j.Leftover && j.Params.Between != nil { // the base has it by now
+		j.Params.Between, note = nil, m.DB.Note
 	}
 	if j.Lock == was.Lock && j.Leftover == was.Leftover {
 		return
 	}
-	if err := m.DB.Tidied(ctx, j, m.Now()); err != nil {
+	if err := note(ctx, j, m.Now()); err != nil {
 		log.WarnContext(ctx, "tidying not noted, a sweep will do it again", "error", err)
 	}
+}
+
+// freeEnded frees the volume of a job that has ended, and marks it if a restore spoilt it:
+// not one that is another project's by now.
+func (m *Manager) freeEnded(ctx context.Context, j stowage.Job) (found bool, err error) {
+	free := cloud.FreeVolume
+	if j.Kind == stowage.JobRestore && j.State != stowage.JobFinished && (j.Params.Touched || j.Params.NewVolume) {
+		vol, err := m.Volumes.Volume(ctx, j.VolumeID)
+		if err != nil && stowage.CodeOf(err) != stowage.NotFound {
+			return false, err
+		}
+		if j.CheckOwner(vol.ProjectID) == nil {
+			free = cloud.SpoilVolume
+		}
+	}
+	return free(ctx, m.Volumes, j.VolumeID, j.ID, j.AttachmentID)
 }
 
 // tidySnapshots removes the snapshots of a job that has ended, or keeps what the next
@@ -255,7 +271,7 @@ func (m *Manager) tidySnapshots(ctx context.Context, vols drivers.Volumes, j sto
 	return vols.RemoveSnapshot(ctx, j.Params.Snapshot)
 }
 
-// lateLocks is how long a lock (or a volume) whose answer got lost is looked
+// lateLocks is how long a lock (or a volume, or a snapshot) whose answer got lost is looked
 // for after its job has ended: Cinder goes on when a proxy has given up.
 const lateLocks = 10 * time.Minute
 

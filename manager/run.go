@@ -280,6 +280,11 @@ func (t *task) lost(ctx context.Context) {
 			t.log.WarnContext(ctx, "late snapshots not looked for", "error", err)
 		}
 	}
+	if now.Kind == stowage.JobExport {
+		if err := t.tidyQuiesced(ctx, now); err != nil {
+			t.log.WarnContext(ctx, "late snapshots of Nova's not looked for", "error", err)
+		}
+	}
 	vols, ok := t.Manager.backend(now.Backend)
 	if ok && now.Kind == stowage.JobBackup {
 		late := stowage.Snapshot{Name: snapshotName(t.backup), Volume: now.Params.Volume}
@@ -360,6 +365,7 @@ func (t *task) end(ctx context.Context, end db.JobEnd, reach func(context.Contex
 		}
 		switch {
 		case err == nil:
+			t.job.FinishedAt = end.Now
 			t.wake(ctx, t.job)
 			return true
 		case stowage.CodeOf(err) == stowage.Conflict && end.Reach != nil && end.Reach.Lineage.Version != tried && ctx.Err() == nil:

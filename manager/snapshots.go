@@ -39,15 +39,13 @@ func (t *task) doSnapshot(ctx context.Context) error {
 	if err != nil {
 		return transient(err)
 	}
-	t.job.Leftover = true
-	if err := t.DB.Note(ctx, t.job, t.Now()); err != nil {
+	told, err := t.ask(ctx)
+	if err != nil {
 		return err
-	}
-	if !t.fresh() {
-		return errLost
 	}
 	at := t.Now()
 	taken, note, err := t.takePicture(ctx, servers, what)
+	told(err)
 	if err != nil {
 		return transient(err)
 	}
@@ -64,7 +62,7 @@ func (t *task) doSnapshot(ctx context.Context) error {
 	if err := removeOthers(ctx, servers, t.job, snap); err != nil {
 		return transient(err)
 	}
-	t.job.Leftover = false
+	t.job.Leftover = t.job.Params.Late // of an earlier attempt
 	end := db.JobEnd{State: stowage.JobFinished, Error: note, Snapshot: &snap, Next: t.cleanUpBehind(), Now: t.Now()}
 	if !t.end(ctx, end, nil) {
 		return errLost

@@ -80,6 +80,7 @@ func (s *Service) BackupVolume(ctx context.Context, user cloud.User, req BackupR
 	j := s.newJob(stowage.JobBackup, user, now.Add(s.HoldTime))
 	j.Backend, j.VolumeID, j.EntityID, j.Params.Volume, j.Lock = loc.Backend, vol.ID, vol.ID, loc, stowage.LockWanted
 	j.Params.Full, j.By = req.Full, req.By
+	ownedBy(&j, vol)
 	if req.JobID != "" {
 		j.ID = req.JobID
 	}
@@ -158,6 +159,13 @@ func (s *Service) lockAndHand(ctx context.Context, j *stowage.Job, status string
 		return err
 	}
 	j.Lock = stowage.LockHeld
+	if err := j.CheckOwner(vol.ProjectID); err != nil {
+		// It is not the job's to mark either.
+		if _, free := cloud.FreeVolume(ctx, s.Volumes, j.VolumeID, j.ID, attachment); free == nil {
+			j.Lock, j.AttachmentID = stowage.LockReleased, ""
+		}
+		return err
+	}
 	// It may have moved since it was looked at.
 	loc, err := s.Volumes.Locate(ctx, vol)
 	if err == nil {
@@ -171,6 +179,13 @@ func (s *Service) lockAndHand(ctx context.Context, j *stowage.Job, status string
 		return err
 	}
 	return s.hand(ctx, *j)
+}
+
+// ownedBy notes whose volume a job is about, if it is not of the project that asks.
+func ownedBy(j *stowage.Job, vol cloud.Volume) {
+	if vol.ProjectID != j.ProjectID {
+		j.Params.Owner = vol.ProjectID
+	}
 }
 
 // record keeps what is worth restoring of a volume.

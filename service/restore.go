@@ -115,6 +115,7 @@ func (s *Service) aimAt(ctx context.Context, user cloud.User, b stowage.Backup, 
 		return err
 	}
 	j.VolumeID, j.Backend, j.Params.Volume = vol.ID, loc.Backend, loc
+	ownedBy(j, vol)
 	return nil
 }
 

@@ -373,3 +373,33 @@ func TestARemovalThatIsCutShortGoesOn(t *testing.T) {
 	snap(h, "10", rule)
 	h.Until("only the newest is left", func() bool { return len(snapshotsOf(h, "10")) == 1 && len(h.Snapshots()) == 1 })
 }
+
+// What was asked for and came when nobody waited for it any more does not stay.
+func TestASnapshotThatComesLateIsRemoved(t *testing.T) {
+	for what, c := range map[string]struct {
+		lost  int // answers
+		state string
+		stays int
+	}{"at the second attempt": {1, "FINISHED", 2}, "of one that failed": {100, "FAILED", 0}} {
+		t.Run(strings.ReplaceAll(what, " ", "-"), func(t *testing.T) {
+			h, id, _, _ := farm(t)
+			n := 0
+			h.Servers.Before("SnapshotServer", func(string) error {
+				if n++; n <= c.lost {
+					return errAway
+				}
+				return nil
+			})
+			task := snap(h, id, "")
+			if at(task, "state.name") != c.state {
+				t.Errorf("the task is %v", task)
+			}
+			h.Until("only the snapshot is left", func() bool { return len(h.Snapshots()) == c.stays })
+			kept := h.Snapshots()
+			late(h, id, task)
+			h.Until("what came late is gone", func() bool { return slices.Equal(h.Snapshots(), kept) })
+			h.Clock.Step(10 * time.Minute)
+			looked(h, task)
+		})
+	}
+}
