@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/stowage/stowage"
+	"github.com/stowage/stowage/drivers"
 	"github.com/stowage/stowage/drivers/drivertest"
 	"github.com/stowage/stowage/internal/harness"
 )
@@ -74,6 +75,32 @@ func TestAGuestWithAnAgentIsQuiesced(t *testing.T) {
 	h.Until("nothing is left of what was taken", func() bool { return len(h.Snapshots()) == 0 })
 	if got := restored(h, backup, boot); !bytes.HasPrefix(got, written) || !bytes.Equal(got[len(written):len(data)], data[len(written):]) {
 		t.Errorf("restored %q..., want what the guest wrote last", got[:len(written)])
+	}
+}
+
+// Where Cinder's snapshots are devices it cannot remove one that is read, and would not
+// try again.
+func TestWhatNovaTookIsNotReadWhenItGoes(t *testing.T) {
+	h, id, _, _ := farm(t)
+	hasAgent(h)
+	h.Servers.Snapshots = drivertest.FaultyVolumes(h.Servers.Snapshots.(drivers.Volumes), h.Disks)
+	exported(h, id, "FULL")
+	h.Until("nothing is left of what was taken", func() bool { return len(h.Snapshots()) == 0 })
+	open, read := map[string]int{}, 0
+	for _, c := range h.Disks.Calls() {
+		switch {
+		case !strings.HasPrefix(c.Name, "snapshot-"):
+		case c.Op == drivertest.OpOpenSnapshot:
+			open[c.Name]++
+			read++
+		case c.Op == drivertest.OpClose:
+			open[c.Name]--
+		case c.Op == drivertest.OpRemoveSnapshot && open[c.Name] != 0:
+			t.Errorf("%s was open as it was removed", c.Name)
+		}
+	}
+	if read != 2 {
+		t.Errorf("%d of Nova's were read", read)
 	}
 }
 
