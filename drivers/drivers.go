@@ -115,7 +115,8 @@ type CinderSnapshots interface {
 	Volumes
 	// CinderSnapshot gives the snapshot of the volume that Cinder knows by this id. It is
 	// opened and checked like any other, and is for whoever asked Cinder for it to have
-	// removed. NotFound: there is none.
+	// removed, when nobody has it open: KeepSnapshot and RemoveSnapshot may refuse it.
+	// NotFound: there is none.
 	CinderSnapshot(ctx context.Context, vol stowage.VolumeLocation, id string) (stowage.Snapshot, error)
 }
 

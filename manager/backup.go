@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -54,7 +55,8 @@ func (t *task) doBackup(ctx context.Context) error {
 	if err != nil {
 		return transient(err)
 	}
-	defer source.Close()
+	closed := sync.OnceFunc(func() { _ = source.Close() }) // it was only read
+	defer closed()
 	if err := t.freeVolume(ctx); err != nil {
 		return transient(err)
 	}
@@ -75,7 +77,9 @@ func (t *task) doBackup(ctx context.Context) error {
 	if !t.end(ctx, db.JobEnd{State: stowage.JobFinished, Move: &move, Now: t.Now()}, reach) {
 		return errLost
 	}
-	// Only now is it certain that nobody else reads the snapshot.
+	// Only now is it certain that nobody else reads the snapshot. Nor do we any more: one
+	// of its own that is open Cinder may be unable to remove, and does not try again.
+	closed()
 	t.job.State = stowage.JobFinished
 	t.tidy(ctx, t.job)
 	return nil

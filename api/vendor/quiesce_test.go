@@ -85,6 +85,32 @@ func TestAGuestWithAnAgentIsQuiesced(t *testing.T) {
 	}
 }
 
+// Where Cinder's snapshots are devices it cannot remove one that is read, and would not
+// try again.
+func TestWhatNovaTookIsNotReadWhenItGoes(t *testing.T) {
+	h, id, _, _ := farm(t)
+	hasAgent(h)
+	h.Servers.Snapshots = drivertest.FaultyVolumes(h.Servers.Snapshots.(drivers.Volumes), h.Disks)
+	exported(h, id, "FULL")
+	h.Until("nothing is left of what was taken", func() bool { return len(h.Snapshots()) == 0 })
+	open, read := map[string]int{}, 0
+	for _, c := range h.Disks.Calls() {
+		switch {
+		case !strings.HasPrefix(c.Name, "snapshot-"):
+		case c.Op == drivertest.OpOpenSnapshot:
+			open[c.Name]++
+			read++
+		case c.Op == drivertest.OpClose:
+			open[c.Name]--
+		case c.Op == drivertest.OpRemoveSnapshot && open[c.Name] != 0:
+			t.Errorf("%s was open as it was removed", c.Name)
+		}
+	}
+	if read != 2 {
+		t.Errorf("%d of Nova's were read", read)
+	}
+}
+
 // A disk that is left out is taken by Nova all the same, and must not keep its snapshot.
 func TestNothingIsLeftOfADiskThatIsLeftOut(t *testing.T) {
 	h, id, _, _ := farm(t)

@@ -20,6 +20,16 @@ func (f *faultyVolumes) CinderSnapshot(ctx context.Context, vol stowage.VolumeLo
 	return snap, err
 }
 
+// cinder takes a snapshot as Cinder does, and gives what removes it.
+func (f VolumesFixture) cinder(t *testing.T, vol stowage.VolumeLocation, id string) (taken stowage.Snapshot, remove func()) {
+	t.Helper()
+	if f.CinderSnapshot != nil {
+		return f.CinderSnapshot(t, vol, id), func() { f.RemoveCinderSnapshot(t, vol, id) }
+	}
+	taken = f.snapshot(t, vol, "snapshot-"+id)
+	return taken, func() { must(t, f.Volumes.RemoveSnapshot(t.Context(), taken)) }
+}
+
 // What Cinder took is as good as a snapshot of our own, and changes can be told from one
 // to the other.
 func cindersSnapshot(t *testing.T, f VolumesFixture) {
@@ -28,12 +38,12 @@ func cindersSnapshot(t *testing.T, f VolumesFixture) {
 		t.Skip("it finds none of Cinder's")
 	}
 	const id, other = "6c1e5f3a-8f0b-4a53-9d39-0f4f7a2f6b11", "00000000-0000-4000-8000-000000000000"
-	vol := f.volume(t, 4*mib)
+	vol, another := f.volume(t, 4*mib), f.volume(t, 4*mib)
 	f.write(t, vol, noise(1, mib), 0)
 	base := f.snapshot(t, vol, "suite-before")
 	want := noise(2, mib)
 	f.write(t, vol, want, 2*mib)
-	taken := f.snapshot(t, vol, "snapshot-"+id)
+	taken, remove := f.cinder(t, vol, id)
 	f.write(t, vol, noise(3, mib), 2*mib)
 
 	found, err := finder.CinderSnapshot(t.Context(), vol, id)
@@ -53,12 +63,20 @@ func cindersSnapshot(t *testing.T, f VolumesFixture) {
 			t.Error("what changed since a snapshot of our own is not told")
 		}
 	}
+	must(t, f.Volumes.CheckSnapshot(t.Context(), found))
 	_, err = finder.CinderSnapshot(t.Context(), vol, other)
 	wantCode(t, "one that there is not", err, stowage.NotFound)
-	_, err = finder.CinderSnapshot(t.Context(), vol, "../x")
-	wantCode(t, "no id", err, stowage.Invalid)
-	must(t, f.Volumes.RemoveSnapshot(t.Context(), taken))
+	_, err = finder.CinderSnapshot(t.Context(), another, id)
+	wantCode(t, "one of another volume", err, stowage.NotFound)
+	for _, none := range []string{"../x", "a b"} {
+		_, err = finder.CinderSnapshot(t.Context(), vol, none)
+		wantCode(t, "no id: "+none, err, stowage.Invalid)
+	}
+	must(t, source.Close()) // Cinder may not remove what is read
+	remove()
 	wantCode(t, "CheckSnapshot of what was removed", f.Volumes.CheckSnapshot(t.Context(), found), stowage.NotFound)
+	_, err = f.Volumes.OpenSnapshot(t.Context(), found)
+	wantCode(t, "OpenSnapshot of what was removed", err, stowage.NotFound)
 	_, err = finder.CinderSnapshot(t.Context(), vol, id)
 	wantCode(t, "one that was removed", err, stowage.NotFound)
 	vol.Name += "-not-there"

@@ -51,6 +51,11 @@ type VolumesFixture struct {
 	// Left tells, past the driver, whether anything is left of a volume that
 	// DeleteVolume deleted. Nil: not looked at.
 	Left func(t *testing.T, vol stowage.VolumeLocation) bool
+	// CinderSnapshot takes a snapshot as Cinder does, and gives it as it is to be
+	// found; RemoveCinderSnapshot removes it. Nil: as the driver does with one of
+	// the name that Cinder gives.
+	CinderSnapshot       func(t *testing.T, vol stowage.VolumeLocation, id string) stowage.Snapshot
+	RemoveCinderSnapshot func(t *testing.T, vol stowage.VolumeLocation, id string)
 }
 
 const mib = int64(1) << 20

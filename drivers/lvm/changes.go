@@ -48,7 +48,7 @@ func (s *thinSource) Changed(ctx context.Context, base stowage.Snapshot, offset,
 
 // since gives the comparison with a base.
 func (s *thinSource) since(ctx context.Context, was *lv) (*delta, error) {
-	if !was.thin() || was.Pool != s.lv.Pool || was.tag(tagOrigin) != s.lv.tag(tagOrigin) {
+	if !was.thin() || was.Pool != s.lv.Pool || was.volumeUUID() != s.lv.volumeUUID() {
 		return nil, stowage.Errorf(stowage.NotFound, "LV %s is none to compare %s with", was.Name, s.lv.Name)
 	}
 	select {

@@ -32,6 +32,13 @@
 // from the same frozen metadata, by comparing what the pool has mapped for both
 // (thin_delta). Wherever that cannot be had, whole and beyond doubt, the driver
 // does not tell, and whoever asked compares the data.
+//
+// Snapshots that Cinder took are LVs too: "_snapshot-<id>", for LVM keeps names that
+// begin with "snapshot" for itself. A name of ours never begins so, and that it is of
+// the volume is seen by the uuid that lvm2 gives for its origin, not by tags. They are
+// the user's: read, and neither kept nor removed nor listed. A thin one is activated for its
+// readers, and is as it was when the last of them closes, for Cinder cannot
+// remove what is open.
 package lvm
 
 import (

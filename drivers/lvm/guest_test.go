@@ -146,6 +146,7 @@ func TestGuestSuiteClassic(t *testing.T) {
 			NewVolume: func(t *testing.T, bytes int64) stowage.VolumeLocation {
 				return classic(t, v, "volume-"+uuid.NewString(), bytes)
 			},
+			CinderSnapshot: taken, RemoveCinderSnapshot: untake,
 		}
 	})
 }
@@ -165,6 +166,7 @@ func TestGuestSuiteThin(t *testing.T) {
 			Left: func(t *testing.T, vol stowage.VolumeLocation) bool {
 				return run(t, `lvs --noheadings -o lv_name -S lv_tags={"stowage.volume=%s"} %s`, vol.Name, group) != ""
 			},
+			CinderSnapshot: taken, RemoveCinderSnapshot: untake,
 		}
 	})
 }

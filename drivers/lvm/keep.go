@@ -16,7 +16,7 @@ var _ drivers.Orphans = (*Volumes)(nil)
 // active while it waits. Cinder deletes and extends a thin volume that has
 // snapshots; one with a classic snapshot it cannot, so none of these is kept.
 // Of a volume with an external origin none is kept, since what is not mapped
-// there is not zeros, and Changed counts on that.
+// there is not zeros, and Changed counts on that. Cinder's are not ours to keep.
 //
 // The LV has both names in its tags while it is renamed, so that it is found
 // under either, whoever died in between.
@@ -24,7 +24,7 @@ func (v *Volumes) KeepSnapshot(ctx context.Context, snap stowage.Snapshot, name 
 	kept := snap
 	kept.Name = name
 	for _, s := range []stowage.Snapshot{snap, kept} {
-		if err := v.check(ctx, s, "keep"); err != nil {
+		if err := v.checkOurs(ctx, s, "keep"); err != nil {
 			return snap, err
 		}
 	}
@@ -71,7 +71,7 @@ func (v *Volumes) keep(ctx context.Context, id snapID, snap, kept stowage.Snapsh
 		}
 	}
 	v.mu.Lock()
-	v.bases[to] = true
+	v.resting[to] = l.UUID
 	v.mu.Unlock()
 	v.rest(ctx, to)
 	return v.forget(ctx, l, to, kept.Name)
@@ -152,21 +152,35 @@ func (v *Volumes) renamed(from, to string) {
 	}
 }
 
-// rest deactivates a kept snapshot that nobody here reads any more. Should
-// somebody else have it open, or should it fail, it stays active, which
-// hinders nobody.
+// rest deactivates a snapshot that is to be inactive and that nobody here reads any more.
 func (v *Volumes) rest(ctx context.Context, name string) {
+	ctx = context.WithoutCancel(ctx) // what was begun ends
+	unlock, err := turn(ctx, v.activity)
+	if err == nil {
+		defer unlock()
+		v.putAway(ctx, name)
+	}
+}
+
+// putAway does what rest does, for whoever holds the activity. Should somebody else have
+// it open, or should it fail, it stays active, which hinders nobody. How one of Cinder's
+// is to be is looked at anew when it is next opened.
+func (v *Volumes) putAway(ctx context.Context, name string) {
 	v.mu.Lock()
-	waits := v.bases[name]
+	uuid, waits := v.resting[name]
 	for _, reading := range v.open {
 		waits = waits && reading != name
+	}
+	if waits && strings.HasPrefix(name, cinderLV) {
+		delete(v.resting, name)
 	}
 	v.mu.Unlock()
 	if !waits {
 		return
 	}
-	if _, err := v.lvm(context.WithoutCancel(ctx), true, "lvchange", "-y", "-a", "n", v.o.VolumeGroup+"/"+name); err != nil {
-		v.o.Log.InfoContext(ctx, "kept snapshot stays active", "lv", name, "error", err)
+	_, err := v.lvm(context.WithoutCancel(ctx), true, "lvchange", "-y", "-a", "n", "-S", `lv_uuid="`+uuid+`"`, v.o.VolumeGroup+"/"+name)
+	if err != nil {
+		v.o.Log.InfoContext(ctx, "snapshot stays active", "lv", name, "error", err)
 	}
 }
 

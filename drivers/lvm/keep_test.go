@@ -76,7 +76,7 @@ func TestCommandsKeep(t *testing.T) {
 	wantCalls(t, "KeepSnapshot", r,
 		`lvm lvs FORMAT -o COLUMNS -S lv_name="`+snapName+`" || lv_name="`+to+`" vg-1`, "dmsetup table "+device,
 		`lvm lvchange -y --addtag stowage.base --addtag stowage.snapshot=`+keptOne+` -S lv_uuid="`+snapUUID+`" vg-1/`+snapName,
-		"lvm lvrename -y vg-1 "+snapName+" "+to, `lvm lvs FORMAT -o COLUMNS -S lv_name="`+to+`" vg-1`, "lvm lvchange -y -a n vg-1/"+to,
+		"lvm lvrename -y vg-1 "+snapName+" "+to, `lvm lvs FORMAT -o COLUMNS -S lv_name="`+to+`" vg-1`, `lvm lvchange -y -a n -S lv_uuid="`+snapUUID+`" vg-1/`+to,
 		`lvm lvchange -y --deltag stowage.inflight --deltag stowage.snapshot=stowage-inflight.1 -S lv_uuid="`+snapUUID+`" vg-1/`+to)
 	again, err := v.KeepSnapshot(t.Context(), got, keptOne)
 	if err != nil || again != got {

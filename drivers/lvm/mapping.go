@@ -13,7 +13,8 @@ import (
 )
 
 // mapping is which blocks of a thin LV its pool has mapped. It is found out
-// once, when first asked for: a snapshot's does not change, as it is read-only.
+// once, when first asked for: a snapshot's does not change. Ours are read-only;
+// Cinder's are not, and Cinder writes to none.
 type mapping struct {
 	v    *Volumes
 	lv   *lv

@@ -51,7 +51,7 @@ func (r *recorder) Run(ctx context.Context, c Command, stdout io.Writer) error {
 		selection := c.Args[len(c.Args)-2]
 		rows := []lv{}
 		for _, l := range r.lvs {
-			if strings.Contains(selection, `lv_name="`+l.Name+`"`) || strings.HasPrefix(selection, "lv_tags=") && l.ours() {
+			if strings.Contains(selection, `lv_name="`+l.Name+`"`) || strings.HasPrefix(selection, "lv_tags=") && (l.tagged(tagOurs) || l.tagged(tagBase)) {
 				rows = append(rows, l)
 			}
 		}

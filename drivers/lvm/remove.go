@@ -13,7 +13,8 @@ import (
 const removeWait = 20 * time.Second
 
 // RemoveSnapshot removes the LV, also one that did not become a snapshot.
-// Whatever this process has open of it is closed.
+// Whatever this process has open of it is closed. One of Cinder's it does not remove:
+// Cinder would not know.
 func (v *Volumes) RemoveSnapshot(ctx context.Context, snap stowage.Snapshot) error {
 	if err := v.check(ctx, snap, "remove"); err != nil {
 		return err
@@ -34,7 +35,7 @@ func (v *Volumes) RemoveSnapshot(ctx context.Context, snap stowage.Snapshot) err
 }
 
 func (v *Volumes) removeNamed(ctx context.Context, snap stowage.Snapshot, id snapID) error {
-	name := lvName(v.o.VolumeGroup, snap.Volume.Name, snap.Name)
+	name := v.lvOf(snap)
 	found, err := v.find(ctx, name)
 	if err != nil {
 		return err
@@ -55,7 +56,7 @@ func (v *Volumes) removeNamed(ctx context.Context, snap stowage.Snapshot, id sna
 // that has taken the name meanwhile.
 func (v *Volumes) remove(ctx context.Context, l *lv) error {
 	v.mu.Lock()
-	delete(v.bases, l.Name) // it need not be put away
+	delete(v.resting, l.Name) // it need not be put away
 	v.mu.Unlock()
 	if err := v.closeAll(l.Name); err != nil {
 		v.o.Log.WarnContext(ctx, "snapshot not closed", "lv", l.Name, "error", err)

@@ -82,10 +82,10 @@ func (l *lv) tag(prefix string) string {
 
 func (l *lv) tagged(tag string) bool { return slices.Contains(strings.Split(l.Tags, ","), tag) }
 
-func (l *lv) ours() bool { return l.tagged(tagOurs) || l.base() }
+func (l *lv) ours() bool { return !l.cinders() && l.tagged(tagOurs) || l.base() }
 
 // base: it is a snapshot that was kept, or is about to be.
-func (l *lv) base() bool { return l.tagged(tagBase) }
+func (l *lv) base() bool { return !l.cinders() && l.tagged(tagBase) }
 
 // named: it is the snapshot of this name. One that is being kept has two.
 func (l *lv) named(snapshot string) bool { return l.tagged(tagSnapshot + snapshot) }

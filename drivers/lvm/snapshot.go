@@ -13,7 +13,7 @@ import (
 // for a moment. What an earlier attempt left half made is made anew.
 func (v *Volumes) CreateSnapshot(ctx context.Context, vol stowage.VolumeLocation, name string) (stowage.Snapshot, error) {
 	snap := stowage.Snapshot{Name: name, Volume: vol}
-	if err := v.check(ctx, snap, "create"); err != nil {
+	if err := v.checkOurs(ctx, snap, "create"); err != nil {
 		return snap, err
 	}
 	err := v.create(ctx, &snap)
@@ -86,12 +86,12 @@ func (v *Volumes) foundAgain(origin, made *lv, snap *stowage.Snapshot) (bool, er
 
 // snapshotOf reports whether it is whole, and of this very volume.
 func (l *lv) snapshotOf(origin *lv) bool {
-	return origin != nil && (l.classicSnapshot() || l.thin()) && l.OriginUUID == origin.UUID && l.tag(tagOrigin) == origin.UUID
+	return origin != nil && (l.classicSnapshot() || l.thin()) && l.OriginUUID == origin.UUID && l.volumeUUID() == origin.UUID
 }
 
 // describe fills in what the LV tells.
 func (l *lv) describe(snap *stowage.Snapshot) (err error) {
-	snap.ID = snapID{l.tag(tagOrigin), l.UUID}.String()
+	snap.ID = snapID{l.volumeUUID(), l.UUID}.String()
 	if snap.At, err = l.made(); err != nil {
 		return err
 	}
@@ -180,14 +180,21 @@ func (v *Volumes) whyNot(ctx context.Context, origin *lv, volume string, failed 
 	return failed
 }
 
-// OpenSnapshot activates the snapshot and opens it.
+// OpenSnapshot activates the snapshot and opens it. Nothing is put away meanwhile: what
+// is found active is to stay so until it is open.
 func (v *Volumes) OpenSnapshot(ctx context.Context, snap stowage.Snapshot) (drivers.Source, error) {
+	unlock, err := turn(ctx, v.activity)
+	if err != nil {
+		return nil, fmt.Errorf("open snapshot %s of volume %s: %w", snap.Name, snap.Volume.Name, err)
+	}
+	defer unlock()
 	l, err := v.findSnapshot(ctx, snap)
 	if err != nil {
 		return nil, err
 	}
 	s, err := v.openSource(ctx, l, snap)
 	if err != nil {
+		v.putAway(ctx, l.Name)
 		return nil, fmt.Errorf("open snapshot %s of volume %s: %w", snap.Name, snap.Volume.Name, err)
 	}
 	return s, nil
@@ -219,7 +226,7 @@ func (v *Volumes) findSnapshot(ctx context.Context, snap stowage.Snapshot) (*lv,
 	if !ok {
 		return nil, stowage.Errorf(stowage.NotFound, "snapshot %s of volume %s cannot have the id %.80q", snap.Name, snap.Volume.Name, snap.ID)
 	}
-	name := lvName(v.o.VolumeGroup, snap.Volume.Name, snap.Name)
+	name := v.lvOf(snap)
 	found, err := v.find(ctx, name)
 	if err != nil {
 		return nil, fmt.Errorf("find snapshot %s of volume %s: %w", snap.Name, snap.Volume.Name, err)
@@ -230,7 +237,7 @@ func (v *Volumes) findSnapshot(ctx context.Context, snap stowage.Snapshot) (*lv,
 		return nil, stowage.Errorf(stowage.NotFound, "snapshot %s of volume %s is gone", snap.Name, snap.Volume.Name)
 	case l.base() && l.orphan():
 		return nil, stowage.Errorf(stowage.NotFound, "volume %s was deleted, and its snapshot %s is of no use", snap.Volume.Name, snap.Name)
-	case l.UUID != id.lv || l.tag(tagOrigin) != id.origin || !l.classicSnapshot() && !l.thin():
+	case l.UUID != id.lv || l.volumeUUID() != id.origin || !l.classicSnapshot() && !l.thin():
 		return nil, stowage.Errorf(stowage.NotFound, "another LV is in the place of snapshot %s of volume %s", snap.Name, snap.Volume.Name)
 	case l.overflowed():
 		return nil, overflow(snap.Volume.Name)

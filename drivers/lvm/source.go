@@ -33,6 +33,7 @@ type source struct {
 }
 
 func (v *Volumes) openSource(ctx context.Context, l *lv, snap stowage.Snapshot) (drivers.Source, error) {
+	v.note(l)
 	if err := v.activate(ctx, l); err != nil {
 		return nil, err
 	}
@@ -67,7 +68,7 @@ func (v *Volumes) openSource(ctx context.Context, l *lv, snap stowage.Snapshot) 
 func (s *source) Size() int64 { return s.d.size }
 
 // Close does not wait for reads under way; the device is closed after them. One
-// that was kept meanwhile is put away.
+// that was kept meanwhile is put away, and so is one of Cinder's that was not active.
 func (s *source) Close() error {
 	lv, was := s.v.drop(s)
 	if !was {

@@ -20,11 +20,14 @@ type Volumes struct {
 	// change is held while a snapshot is made or removed: lvm2 would queue
 	// them anyway, and who looks first must find what he saw.
 	change chan struct{}
+	// activity is held while a snapshot is opened, or put away. Whoever has both
+	// took change first.
+	activity chan struct{}
 
-	mu     sync.Mutex
-	open   map[io.Closer]string // by what LV they are
-	bases  map[string]bool      // LVs that are to be inactive when nobody reads them
-	closed bool
+	mu      sync.Mutex
+	open    map[io.Closer]string // by what LV they are
+	resting map[string]string    // uuids of LVs that are to be inactive when nobody reads them, by name
+	closed  bool
 }
 
 var _ drivers.Volumes = (*Volumes)(nil)
@@ -36,7 +39,8 @@ func Open(ctx context.Context, opts Options) (*Volumes, error) {
 	}
 	v := &Volumes{
 		o: opts, key: Key(opts.Host, opts.VolumeGroup),
-		change: make(chan struct{}, 1), open: map[io.Closer]string{}, bases: map[string]bool{},
+		change: make(chan struct{}, 1), activity: make(chan struct{}, 1),
+		open: map[io.Closer]string{}, resting: map[string]string{},
 	}
 	if _, _, err := v.space(ctx); err != nil {
 		return nil, fmt.Errorf("open %s: %w", v.key, err)
@@ -84,10 +88,18 @@ func (v *Volumes) hold(c io.Closer, l *lv) error {
 		return stowage.Errorf(stowage.Unavailable, "backend %s was closed", v.key)
 	}
 	v.open[c] = l.Name
-	if l.base() {
-		v.bases[l.Name] = true
-	}
 	return nil
+}
+
+// note remembers an LV that is about to be activated, and is to be as it was afterwards:
+// one that was kept, or one of Cinder's. A classic snapshot is active when its volume
+// is, and is left so: with it would go the volume.
+func (v *Volumes) note(l *lv) {
+	if l.base() || l.cinders() && l.thin() && !l.active() {
+		v.mu.Lock()
+		defer v.mu.Unlock()
+		v.resting[l.Name] = l.UUID
+	}
 }
 
 // drop is told of what is closed; it gives the LV's name now, and whether this
@@ -101,10 +113,13 @@ func (v *Volumes) drop(c io.Closer) (lv string, was bool) {
 }
 
 // lock waits for its turn to change something.
-func (v *Volumes) lock(ctx context.Context) (unlock func(), err error) {
+func (v *Volumes) lock(ctx context.Context) (unlock func(), err error) { return turn(ctx, v.change) }
+
+// turn waits until what one can hold is free.
+func turn(ctx context.Context, one chan struct{}) (unlock func(), err error) {
 	select {
-	case v.change <- struct{}{}:
-		return func() { <-v.change }, nil
+	case one <- struct{}{}:
+		return func() { <-one }, nil
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
