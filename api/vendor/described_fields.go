@@ -70,6 +70,14 @@ func taken(s *openapi.Schemas, t reflect.Type) *openapi.Schema {
 		words := taken(s, reflect.TypeFor[text]())
 		return one("FileSystemReference", "A file system by its `guid`, also bare, or by its `volume`. `null`: none.",
 			&openapi.Schema{Type: "object", Properties: openapi.Properties{{Name: "guid", Schema: words}, {Name: "volume", Schema: words}}}, plain("string"), plain("number"))
+	case reflect.TypeFor[locationRef]():
+		guid := openapi.Property{Name: "guid", Schema: taken(s, reflect.TypeFor[text]())}
+		return one("LocationReference", "Where a backup is, whole or by its bare guid, which is its backup's. `null`: none.",
+			&openapi.Schema{Type: "object", Properties: openapi.Properties{guid, {Name: "backup", Schema: taken(s, reflect.TypeFor[ref]())}}}, plain("string"), plain("number"))
+	case reflect.TypeFor[projectRef]():
+		words := taken(s, reflect.TypeFor[text]())
+		return one("ProjectReference", "A project by an object with its `guid`, `uuid` or `name`, or by its bare id or name. `null`: none.",
+			&openapi.Schema{Type: "object", Properties: openapi.Properties{{Name: "guid", Schema: words}, {Name: "uuid", Schema: words}, {Name: "name", Schema: words}}}, plain("string"), plain("number"))
 	case reflect.TypeFor[recoveryBody]():
 		// It is a struct, and may be a bare guid.
 		return &openapi.Schema{AnyOf: []*openapi.Schema{{Ref: "#/components/schemas/" + s.Component(t)}, plain("string")}}
@@ -206,7 +214,7 @@ var fields = map[string]string{
 	"RestoreRequest.overwrite":                             "Write to `dstProtectedEntity`, or to the original if none is named. Otherwise there are new volumes.",
 	"RestoreRequest.restoredPeName":                        "The new name.",
 	"RestoreRequest.restoreStorageId":                      "The volume type of new volumes.",
-	"RestoreRequest.restoreProject":                        "The backup's own, by id or name; any other is refused.",
+	"RestoreRequest.restoreProject":                        "The backup's own, by id or name, or whole; any other is refused.",
 	"RestoreRequest.restoreClusterId":                      "The availability zone.",
 	"RestoreRequest.restoreToOriginalVolumeType":           "The original's volume type, whatever else is said.",
 	"EntityRequest.value":                                  "The guid of a protected entity.",
@@ -242,7 +250,7 @@ var fields = map[string]string{
 	"MountTask.mountedBackup":                              "What is mounted, or is no more, once the task is `FINISHED`.",
 	"MountRequest.backup":                                  "The backup; or in `backupLocation`. Of a server's, its boot disk is mounted.",
 	"MountRequest.mode":                                    "`AUTO`, the default, or `MANUAL`, which do the same.",
-	"MountRequest.mountedFileSystems":                      "Those wanted; none: all. `mountPath` is a name to show.",
+	"MountRequest.mountedFileSystems":                      "Those wanted; none: all. `mountPath` is a name to show. What names no `fileSystem` is passed over.",
 	"MountRequest.mountedDisks":                            "One at most: a volume's own backup, out of a server's.",
 	"MountRequest.unmountTime":                             "When it ends, or, below 100000000000, after how many milliseconds. If not given, as the operator says.",
 	"MountRequest.node":                                    "The manager that is to serve it. If not given, any.",

@@ -1,0 +1,71 @@
+package vendor_test
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/stowage/stowage/internal/harness"
+)
+
+// What is tested here is what user interfaces send and read, field by field, as it
+// stands in their sources.
+
+// In the mode AUTO a panel names a path for each mount, and no file system.
+func TestAMountThatNamesNoFileSystemsIsOfAll(t *testing.T) {
+	h := backedUp(t)
+	guid, backup := mounted(t, h, `{"backupLocation": {"guid": %q}, "mode": {"name": "AUTO"},
+		"mountedFileSystems": [{"mountPath": "/mnt/vprotect/vm/2026-11-21"}, {"fileSystem": null, "mountPath": "/mnt"}, {"fileSystem": {}}]}`)
+	if list := rows(t, send(h, http.MethodGet, "/mounted-file-systems/detailed?mounted-backup="+guid, "", demo)); len(list) != 2 {
+		t.Errorf("mounted: %v", list)
+	}
+	a := send(h, http.MethodPost, "/tasks/restore-and-mount", `{"backup": "`+backup+`", "mountedFileSystems": [{"mountPath": "/a"}, {"fileSystem": {"volume": "/dev/sda2"}}]}`, demo).JSON(t)
+	await(t, h, guidOf(a), "FINISHED")
+	if fs := one(t, send(h, http.MethodGet, "/mounted-file-systems/detailed?mounted-backup="+at(a, "mountedBackup.guid").(string), "", demo)); at(fs, "fileSystem.volume") != "/dev/sda2" {
+		t.Errorf("with one that is named: %v", fs)
+	}
+}
+
+// Panels send an element of /projects back, and the older one bare guids.
+func TestProjectsAndLocationsAreNamedWholeOrBare(t *testing.T) {
+	h := backedUp(t)
+	backup := guidOf(one(t, send(h, http.MethodGet, "/backups", "", demo)))
+	for body, status := range map[string]int{
+		`{"backup": "B", "restoreProject": {"guid": "demo", "uuid": "demo", "name": "demo"}}`: 200,
+		`{"backup": "B", "restoreProject": {"uuid": "demo"}}`:                                 200,
+		`{"backup": "B", "restoreProject": {"name": "demo"}}`:                                 200,
+		`{"backup": "B", "restoreProject": "demo"}`:                                           200,
+		`{"backup": "B", "restoreProject": {}}`:                                               200,
+		`{"backup": "B", "restoreProject": null}`:                                             200,
+		`{"backup": "B", "restoreProject": {"guid": "other", "name": "demo"}}`:                400,
+		`{"backup": "B", "restoreProject": {"name": "other"}}`:                                400,
+		`{"backupLocation": "B"}`:                                                             200,
+		`{"backupLocation": {"guid": "B"}}`:                                                   200,
+		`{"backup": null, "backupLocation": {"backup": "B"}}`:                                 200,
+		`{"backup": "B", "backupLocation": null}`:                                             200,
+		`{"backupLocation": {"guid": "B", "backup": {"x": 1}}}`:                               200,
+		`{"backupLocation": "none"}`:                                                          404,
+	} {
+		a := send(h, http.MethodPost, "/tasks/restore-and-import", named(body, backup), demo)
+		if a.Status != status {
+			t.Errorf("%s: %d %s", body, a.Status, a.Body)
+		}
+		if a.Status == http.StatusOK {
+			awaitTask(h, guidOf(a.JSON(t)), "FINISHED")
+			h.Until("the backup can be restored again", func() bool { return restorable(h, backup) })
+		}
+	}
+	a := send(h, http.MethodPost, "/tasks/restore-and-mount", fmt.Sprintf(`{"backupLocation": %q}`, backup), demo)
+	if a.Status != http.StatusOK {
+		t.Fatalf("a mount: %d %s", a.Status, a.Body)
+	}
+	awaitTask(h, guidOf(a.JSON(t)), "FINISHED")
+}
+
+// named puts a backup into a body.
+func named(body, backup string) string { return strings.ReplaceAll(body, `"B"`, `"`+backup+`"`) }
+
+func restorable(h *harness.Harness, backup string) bool {
+	return send(h, http.MethodGet, "/backups/"+backup, "", demo).JSON(h.T)["progress"] == 100.0
+}
