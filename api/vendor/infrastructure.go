@@ -20,6 +20,7 @@ type manager struct {
 	URL  string `json:"url"`
 	Name string `json:"name"`
 	Type enum   `json:"type"`
+	Mode enum   `json:"vmExportImportMode"`
 }
 
 func (a *API) manager() manager {
@@ -27,7 +28,7 @@ func (a *API) manager() manager {
 	if u, err := url.Parse(a.KeystoneURL); err == nil && u.Host != "" {
 		name = u.Hostname()
 	}
-	return manager{managerGUID, a.KeystoneURL, name, enumOf("OPENSTACK")}
+	return manager{managerGUID, a.KeystoneURL, name, enumOf("OPENSTACK"), enumOf("DISK_ATTACHMENT")}
 }
 
 func (a *API) managerRef() *ref { m := a.manager(); return &ref{m.GUID, m.Name} }

@@ -3,9 +3,11 @@ package vendor_test
 import (
 	"fmt"
 	"net/http"
+	"reflect"
 	"strings"
 	"testing"
 
+	"github.com/stowage/stowage"
 	"github.com/stowage/stowage/internal/harness"
 )
 
@@ -68,4 +70,62 @@ func named(body, backup string) string { return strings.ReplaceAll(body, `"B"`, 
 
 func restorable(h *harness.Harness, backup string) bool {
 	return send(h, http.MethodGet, "/backups/"+backup, "", demo).JSON(h.T)["progress"] == 100.0
+}
+
+// A table that lists mounts reads the name of the node in each row.
+func TestAMountThatWaitsHasANode(t *testing.T) {
+	h := harness.New(t)
+	stop := h.Start(h.Manager("m1"))
+	h.Volume("9", 300_000)
+	h.Await(h.Create("9"), stowage.BackupAvailable)
+	stop()
+	backup := guidOf(one(t, send(h, http.MethodGet, "/backups", "", demo)))
+	if a := send(h, http.MethodPost, "/tasks/restore-and-mount", named(`{"backup": "B"}`, backup), demo); a.Status != http.StatusOK {
+		t.Fatalf("%d %s", a.Status, a.Body)
+	}
+	m := one(t, send(h, http.MethodGet, "/mounted-backups", "", demo))
+	if at(m, "state.name") != "MOUNTING" || at(m, "node.guid") != "-" || at(m, "node.name") != "-" {
+		t.Errorf("the mount is %v", m)
+	}
+}
+
+// The older panel reckons with an hour, whatever the schedule's kind.
+func TestAnIntervalHasAnHour(t *testing.T) {
+	h := clouded(t)
+	made := 0
+	for hour, want := range map[string]any{`null`: 0.0, `""`: 0.0, `18000000.0`: 1.8e7, `-1`: 0.0, `86400000`: 0.0} {
+		s := good(h, http.MethodPost, "/schedules", fmt.Sprintf(`{"name":"S%d","backupType":"FULL","executionType":"INTERVAL","hour":%s,
+			"interval":{"startHour":0,"endHour":3600000,"frequency":3600000}}`, made, hour), demo)
+		made++
+		if s["hour"] != want {
+			t.Errorf("hour %s is %v, want %v", hour, s["hour"], want)
+		}
+		if again := send(h, http.MethodGet, "/schedules/"+guidOf(s), "", demo).JSON(t); again["hour"] != want || at(again, "executionType.name") != "INTERVAL" {
+			t.Errorf("hour %s, read again, is %v", hour, again)
+		}
+	}
+}
+
+func TestAHypervisorManagerTellsHowDisksAreRead(t *testing.T) {
+	h := clouded(t)
+	want := map[string]any{"name": "DISK_ATTACHMENT", "description": "Disk attachment"}
+	for _, m := range []any{
+		one(t, send(h, http.MethodGet, "/hypervisor-managers", "", demo)), send(h, http.MethodGet, "/hypervisor-managers/openstack", "", demo).JSON(t),
+		rows(t, send(h, http.MethodGet, "/virtual-machines", "", demo))[0]["hvManager"],
+	} {
+		if got := at(m, "vmExportImportMode"); !reflect.DeepEqual(got, want) {
+			t.Errorf("%v has %v", m, got)
+		}
+	}
+}
+
+// A table of snapshots shows these as they are.
+func TestPolicyAndStatusOfASnapshotAreText(t *testing.T) {
+	h, id, _, _ := farm(t)
+	policy, rule := snapPolicy(h, "P", fmt.Sprintf("[%q]", id), "[]", "")
+	snap(h, id, rule)
+	s := one(t, send(h, http.MethodGet, "/snapshots?protected-entity="+id, "", demo))
+	if s["policy"] != "P" || s["status"] != "SUCCESS" || at(s, "snapshotMgmtPolicy.guid") != policy || at(s, "snapshotMgmtPolicy.name") != "P" || at(s, "state.description") != "Success" {
+		t.Errorf("the snapshot is %v", s)
+	}
 }
