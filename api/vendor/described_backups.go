@@ -17,6 +17,10 @@ var (
 		{names: "parent-backup", text: "Finds nothing: a backup needs no other."}, {names: "root-backup", text: "Finds nothing: a backup needs no other."},
 		{names: "hypervisor", text: "Finds nothing."}, {names: "only-mountable", text: "`true` leaves out what cannot be mounted."},
 	}
+	settingAsks = []ask{
+		{names: "backup-guid", text: "The backup.", need: true},
+		{names: "hvm-guid", text: noEffect}, {names: "project-guid", text: noEffect}, {names: "cluster-guid", text: noEffect},
+	}
 	fileAsk = ask{names: "backup", text: "The backup.", need: true}
 )
 
@@ -30,17 +34,22 @@ func filesTold(more string) told {
 	return told{is: "Lists the volumes in a backup", more: more, asks: []ask{fileAsk, {names: "with-modified-configs", text: noEffect}}, gives: []backupFile{}, also: []int{400, 404}}
 }
 
+func settingsTold(more string) told {
+	return told{is: "Tells what a restore can choose for network interfaces", more: more, asks: settingAsks, gives: restoreSettings{}}
+}
+
 var backupsTold = group{"backups", "Backups of volumes and of servers, the newest first; where they are, and how long they stay.", map[string]told{
-	"GET /backups":                              historyTold("Lists backups", []backup{}),
-	"GET /backups/{guid}":                       {is: "Shows a backup", gives: backup{}},
-	"PUT /backups/{guid}/description":           {is: "Describes a backup", sends: textBody{}, example: `{"value":"before the upgrade"}`, gives: backup{}},
-	"PUT /backups/{guid}/warnings-acknowledged": {is: "Notes that its warnings were seen", sends: truthBody{}, example: `{"value":true}`, gives: backup{}},
-	"GET /backup-locations":                     historyTold("Lists where backups are", []location{}),
-	"GET /backup-locations/for-restore":         historyTold("Lists where backups are that can be restored", []location{}),
-	"GET /backup-files":                         filesTold(""),
-	"GET /backup-files/detailed":                filesTold("The same as without `detailed`."),
-	"GET /backup-files/detailed/for-restore":    filesTold("The same as without `detailed`."),
-	"POST /retention/mark-backups":              {is: "Says of backups how long they stay", more: "A location stands for its backup.", sends: several[markBody]{}, example: `[{"guid":"...","retentionHint":"DONT_TOUCH"}]`, gives: []markView{}},
-	"POST /retention/mark-backups/preview":      {is: "Tells what saying so would change", sends: several[markBody]{}, example: `[{"guid":"...","retentionHint":"DONT_TOUCH"}]`, gives: []markView{}},
-	"GET /openstack/restore-settings":           {is: "Tells what a restore can choose for network interfaces", asks: []ask{{names: "backup-guid", text: "The backup.", need: true}}, gives: restoreSettings{}},
+	"GET /backups":                                        historyTold("Lists backups", []backup{}),
+	"GET /backups/{guid}":                                 {is: "Shows a backup", gives: backup{}},
+	"PUT /backups/{guid}/description":                     {is: "Describes a backup", sends: textBody{}, example: `{"value":"before the upgrade"}`, gives: backup{}},
+	"PUT /backups/{guid}/warnings-acknowledged":           {is: "Notes that its warnings were seen", sends: truthBody{}, example: `{"value":true}`, gives: backup{}},
+	"GET /backup-locations":                               historyTold("Lists where backups are", []location{}),
+	"GET /backup-locations/for-restore":                   historyTold("Lists where backups are that can be restored", []location{}),
+	"GET /backup-files":                                   filesTold(""),
+	"GET /backup-files/detailed":                          filesTold("The same as without `detailed`."),
+	"GET /backup-files/detailed/for-restore":              filesTold("The same as without `detailed`."),
+	"POST /retention/mark-backups":                        {is: "Says of backups how long they stay", more: "A location stands for its backup.", sends: several[markBody]{}, example: `[{"guid":"...","retentionHint":"DONT_TOUCH"}]`, gives: []markView{}},
+	"POST /retention/mark-backups/preview":                {is: "Tells what saying so would change", sends: several[markBody]{}, example: `[{"guid":"...","retentionHint":"DONT_TOUCH"}]`, gives: []markView{}},
+	"GET /openstack/restore-settings":                     settingsTold(""),
+	"GET /openstack/restore-settings/project-restriction": settingsTold("The same as without `project-restriction`."),
 }}

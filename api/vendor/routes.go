@@ -102,6 +102,7 @@ func otherRoutes() []route {
 		lists("/snapshots", (*API).snapshots),
 		lists("/network", resources(stowage.ResourceNetwork, resourceRef)),
 		get("/openstack/restore-settings", (*API).restoreSettings),
+		get("/openstack/restore-settings/project-restriction", (*API).restoreSettings), // what the newest panel calls it
 		lists("/network/shared", (*API).sharedNetworks),
 		nothing("/credential", "nobody logs in to servers"),
 		lists("/projects", (*API).projects),
