@@ -220,15 +220,26 @@ type zone struct {
 
 func zoneView(r stowage.Resource) zone { return zone{r.ID, r.ID, r.Name} }
 
-// storage is a volume type. It is of no zone in particular, so of none.
+// storage is a volume type. It is of no zone in particular, so of all that there are:
+// user interfaces offer those of the zone that was chosen. How much room it has Cinder
+// does not tell.
 type storage struct {
-	GUID     string `json:"guid"`
-	UUID     string `json:"uuid"`
-	Name     string `json:"name"`
-	Clusters []ref  `json:"clusters"`
+	GUID      string `json:"guid"`
+	UUID      string `json:"uuid"`
+	Name      string `json:"name"`
+	Clusters  []ref  `json:"clusters"`
+	Available int64  `json:"totalAvailableSpace"`
+	Used      int64  `json:"totalUsedSpace"`
 }
 
-func storageView(r stowage.Resource) storage { return storage{r.ID, r.ID, r.Name, []ref{}} }
+func (a *API) storages(w http.ResponseWriter, r request) error {
+	zones, err := a.Service.Resources(r.Context(), r.scope, stowage.ResourceZone)
+	if err != nil {
+		return err
+	}
+	view := func(t stowage.Resource) storage { return storage{t.ID, t.ID, t.Name, each(zones, resourceRef), 0, 0} }
+	return resources(stowage.ResourceVolumeType, view)(a, w, r)
+}
 
 // shared networks are those that every project may use.
 func (a *API) sharedNetworks(w http.ResponseWriter, r request) error {

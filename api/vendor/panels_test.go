@@ -129,3 +129,29 @@ func TestPolicyAndStatusOfASnapshotAreText(t *testing.T) {
 		t.Errorf("the snapshot is %v", s)
 	}
 }
+
+// A panel offers the volume types that name the cluster that was chosen.
+func TestAVolumeTypeIsInAllClusters(t *testing.T) {
+	h := clouded(t)
+	h.Nova.Offer(stowage.ResourceZone, stowage.Resource{ID: "nova", Name: "nova", Shared: true}, stowage.Resource{ID: "az2", Name: "az2", Shared: true})
+	h.Nova.Offer(stowage.ResourceVolumeType, stowage.Resource{ID: "t1", Name: "fast", Shared: true}, stowage.Resource{ID: "t2", Name: "slow", Shared: true})
+	look(h)
+	clusters := rows(t, send(h, http.MethodGet, "/hypervisor-clusters?hypervisor-manager=openstack", "", demo))
+	storages := rows(t, send(h, http.MethodGet, "/hypervisor-storages?hypervisor-manager=openstack", "", demo))
+	if len(clusters) != 2 || len(storages) != 2 {
+		t.Fatalf("clusters %v, storages %v", clusters, storages)
+	}
+	for _, s := range storages {
+		for i, c := range clusters {
+			if in := s["clusters"].([]any); len(in) != 2 || at(in[i], "guid") != c["guid"] || at(in[i], "name") != c["name"] {
+				t.Errorf("%v is in %v", s, in)
+			}
+		}
+		if s["totalAvailableSpace"] != 0.0 || s["totalUsedSpace"] != 0.0 {
+			t.Errorf("the storage is %v", s)
+		}
+	}
+	if list := rows(t, send(h, http.MethodGet, "/hypervisor-storages?hypervisor-manager=other", "", demo)); len(list) != 0 {
+		t.Errorf("of another cloud: %v", list)
+	}
+}

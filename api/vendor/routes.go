@@ -110,7 +110,7 @@ func otherRoutes() []route {
 		lists("/hypervisor-managers", (*API).managers),
 		get("/hypervisor-managers/{guid}", (*API).oneManager),
 		lists("/hypervisor-clusters", resources(stowage.ResourceZone, zoneView)),
-		lists("/hypervisor-storages", resources(stowage.ResourceVolumeType, storageView)),
+		lists("/hypervisor-storages", (*API).storages),
 		lists("/hypervisors", (*API).hypervisors),
 		get("/hypervisors/{guid}", (*API).hypervisor),
 		lists("/nodes", (*API).nodes),
