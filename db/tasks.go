@@ -60,6 +60,11 @@ type TaskFilter struct {
 	Schedule string
 	Policy   string
 	Rule     string
+
+	// What a page's free text finds besides names and ids: states and kinds are shown in
+	// other words than the table has.
+	TextStates []stowage.JobState
+	TextKinds  []stowage.JobKind
 }
 
 // taskOrders are the orders that a list of tasks can have.
@@ -117,16 +122,6 @@ func by(w *where, schedule, policy, rule string) {
 	}
 }
 
-// holding gives the words that a text is a part of.
-func holding[T ~string](part string, words ...T) (found []T) {
-	for _, w := range words {
-		if strings.Contains(string(w), strings.ToLower(part)) {
-			found = append(found, w)
-		}
-	}
-	return found
-}
-
 // asciiOr gives what no column of ASCII holds in place of what none may be
 // compared with.
 func asciiOr(s string) string {
@@ -156,7 +151,7 @@ func (d *DB) Tasks(ctx context.Context, scope Scope, f TaskFilter, p Page) ([]st
 		return nil, 0, nil
 	}
 	w := f.where(scope)
-	if err := d.withText(ctx, &w, p.Filter); err != nil {
+	if err := d.withText(ctx, &w, f, p.Filter); err != nil {
 		return nil, 0, err
 	}
 	total, err := d.count(ctx, "count tasks", `SELECT COUNT(*) FROM jobs WHERE `+w.String(), w.args)

@@ -19,6 +19,7 @@ type Point struct {
 	Schedule     Entity       // that asked for it; else empty
 	Rule         Entity       // likewise
 	Made         *stowage.Job // that makes or made it; nil: nobody knows any more
+	Stored       *stowage.Job // of a server's: that stores it; nil: it has not come to that
 	Directory    bool         // it stands in a directory, not in Swift
 }
 
@@ -48,7 +49,7 @@ func (s *Service) points(ctx context.Context, list []stowage.Backup) ([]Point, e
 	if err != nil {
 		return nil, err
 	}
-	jobs, err := s.DB.MakingJobs(ctx, ids)
+	making, storing, err := s.DB.MakingJobs(ctx, ids)
 	if err != nil {
 		return nil, err
 	}
@@ -71,8 +72,11 @@ func (s *Service) points(ctx context.Context, list []stowage.Backup) ([]Point, e
 		if points[i].Entity.Name == "" {
 			points[i].Entity.Name = v.Volume.Name
 		}
-		if j, ok := jobs[v.ID]; ok {
+		if j, ok := making[v.ID]; ok {
 			points[i].Made = &j
+		}
+		if j, ok := storing[v.ID]; ok {
+			points[i].Stored = &j
 		}
 	}
 	return points, nil

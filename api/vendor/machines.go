@@ -57,7 +57,7 @@ func (a *API) machineView(p service.Protected, integration bool) machine {
 		Status: p.Is.Status, StandAlone: p.Kind == stowage.EntityVolume,
 		Policy: refTo(p.Policy.ID, p.Policy.Name), SnapshotPolicy: refTo(p.SnapshotPolicy.ID, p.SnapshotPolicy.Name), UpToDate: p.UpToDate,
 	}
-	if integration { // the operator's business
+	if integration && p.Present { // the operator's business
 		m.Hypervisor = refTo(p.Is.Host, "")
 	}
 	for _, n := range p.Is.Networks {

@@ -2,12 +2,17 @@ package vendor_test
 
 import (
 	"fmt"
+	"math"
 	"net/http"
+	"net/url"
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stowage/stowage"
+	"github.com/stowage/stowage/cloud"
+	"github.com/stowage/stowage/drivers/drivertest"
 	"github.com/stowage/stowage/internal/harness"
 )
 
@@ -153,5 +158,77 @@ func TestAVolumeTypeIsInAllClusters(t *testing.T) {
 	}
 	if list := rows(t, send(h, http.MethodGet, "/hypervisor-storages?hypervisor-manager=other", "", demo)); len(list) != 0 {
 		t.Errorf("of another cloud: %v", list)
+	}
+}
+
+func TestAnEntityIsExportedOnceHoweverOftenItIsNamed(t *testing.T) {
+	h := clouded(t)
+	h.Volume("11", 1000)
+	h.Nova.Change(func(v *cloud.Volume) { v.ProjectID = "demo" })
+	look(h)
+	list := rows(t, withTotal(export(h, demo, `{"backupType":"FULL","protectedEntities":[{"guid":"11"},{"guid":"10"},"11",{"guid":"10"}]}`)))
+	if len(list) != 2 || at(list[0], "protectedEntity.guid") != "11" || at(list[1], "protectedEntity.guid") != "10" {
+		t.Fatalf("tasks %v", list)
+	}
+	for _, task := range list {
+		awaitTask(h, guidOf(task), "FINISHED")
+	}
+	snaps := rows(t, withTotal(send(h, http.MethodPost, "/tasks/vm-snapshot", `{"protectedEntities":["10","10"]}`, demo)))
+	if len(snaps) != 1 {
+		t.Errorf("snapshots %v", snaps)
+	}
+}
+
+// Of a server's backup, storing is what takes the time.
+func TestTheTimesOfAServersBackupHaveItsStore(t *testing.T) {
+	h, id, _, _ := farm(t)
+	h.Stores.On(drivertest.OpPut, "").Run(func() { h.Clock.Step(7 * time.Second) })
+	_, store, backup := exported(h, id, "FULL")
+	took := store["finishTime"].(float64) - store["startTime"].(float64)
+	waited := store["startTime"].(float64) - store["creationTime"].(float64)
+	apart := func(path string, ms float64) bool { return math.Abs(at(backup, path).(float64)-ms) > 1 } // each end is cut off
+	if apart("taskTimeStats.storeTime", took) || apart("taskTimeStats.queuedStoreTime", waited) || waited+took < 7000 {
+		t.Errorf("of %v ms, after %v: %v", took, waited, backup["taskTimeStats"])
+	}
+	sum := 0.0
+	for _, ms := range backup["taskTimeStats"].(map[string]any) {
+		sum += ms.(float64)
+	}
+	if backup["taskDurationTime"] != sum {
+		t.Errorf("all of it %v, and %v in sum", backup["taskDurationTime"], sum)
+	}
+}
+
+func TestAServerThatIsGoneIsOnNoHypervisor(t *testing.T) {
+	h := clouded(t)
+	admin := token("portal:admin")
+	if m := send(h, http.MethodGet, "/virtual-machines/srv-1", "", admin).JSON(t); at(m, "hypervisor.guid") != "compute-1" {
+		t.Fatalf("the server is %v", m)
+	}
+	h.Nova.Set(cloud.Server{ID: "srv-1", ProjectID: "demo", Deleted: true}, h.Clock.Now())
+	look(h)
+	if m := send(h, http.MethodGet, "/virtual-machines/srv-1", "", admin).JSON(t); m["present"] != false || m["hypervisor"] != nil {
+		t.Errorf("the server is %v", m)
+	}
+}
+
+// Tasks are found by what is shown, be it the name or the description.
+func TestTasksAreFoundByTheWordsThatAreShown(t *testing.T) {
+	h := backedUp(t)
+	for text, want := range map[string]int{
+		"EXPORT": 1, "xpor": 1, "finish": 1, "Finished": 1, "backup": 0, "STORE": 0, "queued": 0, "Inventory sync": 0,
+	} {
+		for _, path := range []string{"/tasks", "/workflow-executions"} {
+			if list := rows(t, send(h, http.MethodGet, path+"?filter="+url.QueryEscape(text), "", demo)); len(list) != want {
+				t.Errorf("%s with %q: %v", path, text, list)
+			}
+		}
+	}
+	backup := guidOf(one(t, send(h, http.MethodGet, "/backups", "", demo)))
+	awaitTask(h, guidOf(send(h, http.MethodPost, "/tasks/restore", named(`{"backup":"B"}`, backup), demo).JSON(t)), "FINISHED")
+	for text, want := range map[string]int{"Success": 1, "restore": 1, "failed": 0} {
+		if list := rows(t, send(h, http.MethodGet, "/restore-jobs?filter="+text, "", demo)); len(list) != want {
+			t.Errorf("restores with %q: %v", text, list)
+		}
 	}
 }

@@ -98,7 +98,7 @@ func (a *API) takeSnapshots(w http.ResponseWriter, r request) error {
 	if err != nil {
 		return err
 	}
-	entities := guids(body.Entities)
+	entities := once(guids(body.Entities))
 	if len(entities) == 0 || len(entities) > maxEntities {
 		return stowage.Errorf(stowage.Invalid, "protectedEntities must name from 1 to %d entities.", maxEntities)
 	}

@@ -56,6 +56,18 @@ func known[T ~string](names []string, words map[T]string) []T {
 	return out
 }
 
+// shown gives what is shown by a name or a description that has a text in it.
+func shown[T ~string](text string, words map[T]string) []T {
+	var out []T
+	for value, word := range words {
+		e := enumOf(word)
+		if text != "" && (strings.Contains(e.Name, strings.ToUpper(text)) || strings.Contains(strings.ToLower(e.Description), strings.ToLower(text))) {
+			out = append(out, value)
+		}
+	}
+	return out
+}
+
 // taskColumns are what tasks can be ordered by.
 var taskColumns = map[string]string{
 	"state": "state", "type": "kind", "priority": "priority", "startTime": "started", "finishTime": "finished",
@@ -73,6 +85,7 @@ func taskFilter(q url.Values) db.TaskFilter {
 		Backup:   value(q, "backup"), Parent: value(q, "parent-task", "parentTask"),
 		Host:  value(q, "node"),
 		Since: timeOf(q, "from"), Until: timeOf(q, "to"),
+		TextStates: shown(value(q, "filter"), taskStates), TextKinds: shown(value(q, "filter"), taskTypes),
 	}
 	if job := value(q, "restore-job"); job != "" {
 		f.ID = job
@@ -213,7 +226,7 @@ func (a *API) restoreJobs(w http.ResponseWriter, r request) error {
 	}
 	f := taskFilter(q)
 	f.Kinds = []stowage.JobKind{stowage.JobRestore}
-	f.States = nil
+	f.States, f.TextStates = nil, shown(value(q, "filter"), restoreStates)
 	for _, s := range enums(q, "status") {
 		f.States = append(f.States, known([]string{s}, restoreStates)...)
 	}
