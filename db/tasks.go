@@ -133,7 +133,7 @@ func asciiOr(s string) string {
 
 // possible reports whether there can be such jobs at all.
 func (f TaskFilter) possible() bool {
-	all := append([]string{f.ID, f.Backup, f.Parent, f.Flow, f.Schedule, f.Policy, f.Rule}, f.Entities...)
+	all := append([]string{f.ID, f.Backup, f.Parent, f.Flow, f.Schedule, f.Policy, f.Rule, f.Host}, f.Entities...)
 	for _, s := range f.States {
 		all = append(all, string(s))
 	}

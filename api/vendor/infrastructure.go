@@ -76,7 +76,11 @@ func (a *API) nodes(w http.ResponseWriter, r request) error {
 	if err != nil {
 		return err
 	}
-	respond(w, each(list, nodeView), len(list))
+	shown, total, err := short(r, each(list, nodeView), func(n node) string { return n.Name }, nodeOrders)
+	if err != nil {
+		return err
+	}
+	respond(w, shown, total)
 	return nil
 }
 
@@ -141,17 +145,15 @@ func destinationType(directory bool) enum {
 }
 
 func (a *API) destinations(w http.ResponseWriter, r request) error {
-	p, err := page(r.URL.Query(), nil)
-	if err != nil {
-		return err
-	}
 	list, err := a.Service.Destinations(r.Context(), r.scope)
 	if err != nil {
 		return err
 	}
-	first := min(p.Offset, len(list))
-	shown := list[first:min(first+p.Limit, len(list))]
-	respond(w, each(a.Service.Spaces(r.Context(), api.User(r.Request, r.caller), shown), destinationView), len(list))
+	shown, total, err := short(r, list, func(c db.Container) string { return c.Name }, destinationOrders)
+	if err != nil {
+		return err
+	}
+	respond(w, each(a.Service.Spaces(r.Context(), api.User(r.Request, r.caller), shown), destinationView), total)
 	return nil
 }
 

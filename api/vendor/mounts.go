@@ -163,7 +163,7 @@ func (a *API) unmount(w http.ResponseWriter, r request) error {
 }
 
 var mountColumns = map[string]string{
-	"state": "state", "node": "host", "unmountTime": "unmount", "mountTime": "created", "backup.snapshotTime": "snapshot",
+	"state": "state", "node": "host", "mode": "mode", "unmountTime": "unmount", "mountTime": "created", "backup.snapshotTime": "snapshot",
 }
 
 func (a *API) mountedBackups(w http.ResponseWriter, r request) error {

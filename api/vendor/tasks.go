@@ -76,7 +76,9 @@ var taskColumns = map[string]string{
 
 var restoreColumns = map[string]string{"restoreTime": "created", "status": "state"}
 
-func taskFilter(q url.Values) db.TaskFilter {
+// taskFilter reads what a list of tasks is narrowed by, and which states and types its
+// free text finds.
+func taskFilter(q url.Values, text string) db.TaskFilter {
 	f := db.TaskFilter{
 		Flow:     value(q, "workflow-execution"),
 		Entities: values(q, "protected-entity", "protectedEntity", "virtual-machine"),
@@ -85,7 +87,7 @@ func taskFilter(q url.Values) db.TaskFilter {
 		Backup:   value(q, "backup"), Parent: value(q, "parent-task", "parentTask"),
 		Host:  value(q, "node"),
 		Since: timeOf(q, "from"), Until: timeOf(q, "to"),
-		TextStates: shown(value(q, "filter"), taskStates), TextKinds: shown(value(q, "filter"), taskTypes),
+		TextStates: shown(text, taskStates), TextKinds: shown(text, taskTypes),
 	}
 	if job := value(q, "restore-job"); job != "" {
 		f.ID = job
@@ -112,7 +114,7 @@ func (a *API) tasks(w http.ResponseWriter, r request) error {
 	if err != nil {
 		return err
 	}
-	tasks, total, err := a.Service.Tasks(r.Context(), r.scope, taskFilter(q), p)
+	tasks, total, err := a.Service.Tasks(r.Context(), r.scope, taskFilter(q, p.Filter), p)
 	if err != nil {
 		return err
 	}
@@ -203,7 +205,7 @@ func (a *API) executions(w http.ResponseWriter, r request) error {
 	if err != nil {
 		return err
 	}
-	f := taskFilter(q)
+	f := taskFilter(q, p.Filter)
 	f.Roots = true
 	tasks, total, err := a.Service.Tasks(r.Context(), r.scope, f, p)
 	if err != nil {
@@ -224,9 +226,9 @@ func (a *API) restoreJobs(w http.ResponseWriter, r request) error {
 	if err != nil {
 		return err
 	}
-	f := taskFilter(q)
+	f := taskFilter(q, p.Filter)
 	f.Kinds = []stowage.JobKind{stowage.JobRestore}
-	f.States, f.TextStates = nil, shown(value(q, "filter"), restoreStates)
+	f.States, f.TextStates = nil, shown(p.Filter, restoreStates)
 	for _, s := range enums(q, "status") {
 		f.States = append(f.States, known([]string{s}, restoreStates)...)
 	}
