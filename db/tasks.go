@@ -67,10 +67,11 @@ type TaskFilter struct {
 	TextKinds  []stowage.JobKind
 }
 
-// taskOrders are the orders that a list of tasks can have.
+// taskOrders are the orders that a list of tasks can have. By origin, those that users
+// asked for are beside each other, and those of each schedule.
 var taskOrders = map[string]string{
 	"state": "state", "kind": "kind", "priority": "priority", "created": "seq", "started": "started_at",
-	"finished": "finished_at", "progress": "percent",
+	"finished": "finished_at", "progress": "percent", "origin": "schedule_id",
 }
 
 func (f TaskFilter) where(scope Scope) where {

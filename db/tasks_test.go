@@ -221,7 +221,7 @@ func TestPagesOfTasksWalkAlongAnIndex(t *testing.T) {
 			q, args := tasksQuery(c.f.where(c.scope), Page{Limit: 20, Offset: 100}, 3000)
 			add(what, c.index, q, args)
 		}
-		q, args := entitiesQuery(EntityFilter{}.where(Scope{}, Page{}), Page{Limit: 20, Offset: 100}, 3000)
+		q, args := entitiesQuery(EntityFilter{}, EntityFilter{}.where(Scope{}, Page{}), Page{Limit: 20, Offset: 100}, 3000)
 		add("all entities", "entities_listed", q, args)
 		for _, q := range list {
 			plan := planOf(t, d, q.query, q.args...)

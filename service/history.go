@@ -192,6 +192,12 @@ type Protected struct {
 
 // Entities lists the scope's protected entities by name, and how many there are.
 func (s *Service) Entities(ctx context.Context, scope db.Scope, f db.EntityFilter, p db.Page) ([]Protected, int, error) {
+	if p.Order == "fresh" {
+		var err error
+		if f.Due, err = s.allDue(ctx); err != nil {
+			return nil, 0, err
+		}
+	}
 	list, total, err := s.DB.Entities(ctx, scope, f, p)
 	if err != nil {
 		return nil, 0, err

@@ -108,7 +108,9 @@ func entityFilter(q url.Values) db.EntityFilter {
 	return f
 }
 
-var machineColumns = map[string]string{"name": "name", "present": "present", "guid": "id", "uuid": "id"}
+var machineColumns = map[string]string{"name": "name", "present": "present", "guid": "id", "uuid": "id",
+	"vmBackupPolicy": "policy", "vmBackupPolicy.name": "policy", "backupUpToDate": "fresh", "lastBackup": "latest", "lastSuccessfulBackupSize": "size",
+}
 
 func (a *API) machines(w http.ResponseWriter, r request) error {
 	q := r.URL.Query()

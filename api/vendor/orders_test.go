@@ -10,6 +10,7 @@ import (
 
 	"github.com/stowage/stowage"
 	"github.com/stowage/stowage/cloud"
+	"github.com/stowage/stowage/internal/harness"
 )
 
 // column gives what a path shows in each row.
@@ -128,5 +129,65 @@ func TestMountsAndPoliciesAreOrderedByWhatTheyShow(t *testing.T) {
 	slices.Reverse(list)
 	if got := column(rows(t, send(h, http.MethodGet, "/policies/vm-backup?orderBy=averageBackupSize&direction=desc", "", demo)), "name"); got != column(list, "name") {
 		t.Errorf("policies the other way: %s", got)
+	}
+}
+
+func TestMachinesAreOrderedByWhatTheyShow(t *testing.T) {
+	h := harness.New(t)
+	h.Start(h.Manager("m1"))
+	for n := range 6 {
+		h.Volume(fmt.Sprint(n), 1000)
+	}
+	h.Nova.Change(func(v *cloud.Volume) { v.ProjectID, v.Name = "demo", "vol-"+v.ID })
+	look(h)
+	s, _ := soon(h, "S", "FULL", "")
+	policyOf(h, "Q", `["1","2"]`, s, "")
+	policyOf(h, "P", `["3"]`, s, "")
+	policyOf(h, "A", `["4"]`, "", "") // which nothing carries out
+	for i, v := range []string{"2", "3", "5"} {
+		h.Await(h.Create(v), stowage.BackupAvailable)
+		if err := h.Exec(`UPDATE backups SET stored_bytes = ?, snapshot_at = ?, created_at = ? WHERE volume_id = ?`, 1000-i, 9e15-int64(i), 9e15-int64(i), v); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := h.Exec(`UPDATE backups SET snapshot_at = 1, created_at = 1 WHERE volume_id = '3'`); err != nil { // long ago
+		t.Fatal(err)
+	}
+	for order, want := range map[string]string{
+		"vmBackupPolicy": "0 5 4 3 1 2", "lastBackup": "0 1 4 3 5 2", "lastSuccessfulBackupSize": "0 1 4 5 3 2", "backupUpToDate": "0 4 5 1 3 2", "nothing": "0 1 2 3 4 5",
+	} {
+		list := rows(t, send(h, http.MethodGet, "/virtual-machines?orderBy="+order, "", demo))
+		if got := column(list, "guid"); got != want {
+			t.Errorf("by %s: %s, want %s", order, got, want)
+		}
+		if order == "nothing" {
+			continue
+		}
+		slices.Reverse(list)
+		var pages []map[string]any
+		for page := range 3 {
+			pages = append(pages, rows(t, send(h, http.MethodGet, fmt.Sprintf("/virtual-machines?orderBy=%s&direction=desc&size=2&page=%d", order, page), "", demo))...)
+		}
+		if column(pages, "guid") != column(list, "guid") {
+			t.Errorf("down by %s, in pages: %s, want %s", order, column(pages, "guid"), column(list, "guid"))
+		}
+	}
+}
+
+func TestTasksAreOrderedByWhoAskedForThem(t *testing.T) {
+	h := backedUp(t)
+	for range 2 {
+		h.Await(h.Create("9"), stowage.BackupAvailable)
+	}
+	if err := h.Exec(`UPDATE jobs SET schedule_id = 's' WHERE seq = (SELECT MIN(seq) FROM jobs)`); err != nil {
+		t.Fatal(err)
+	}
+	first := column(rows(t, send(h, http.MethodGet, "/tasks?orderBy=creationTime&size=1", "", demo)), "guid")
+	for path, want := range map[string]int{
+		"/tasks?orderBy=originEntity": 2, "/tasks?orderBy=originEntity&direction=desc": 0, "/workflow-executions?orderBy=originEntity": 2, "/workflow-executions?orderBy=originEntity&direction=desc": 0,
+	} {
+		if list := rows(t, send(h, http.MethodGet, path, "", demo)); len(list) != 3 || list[want]["guid"] != first {
+			t.Errorf("%s: %s, want %s at %d", path, column(list, "guid"), first, want)
+		}
 	}
 }

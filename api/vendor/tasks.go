@@ -72,6 +72,7 @@ func shown[T ~string](text string, words map[T]string) []T {
 var taskColumns = map[string]string{
 	"state": "state", "type": "kind", "priority": "priority", "startTime": "started", "finishTime": "finished",
 	"creationTime": "created", "progress": "progress", "step": "kind",
+	"originEntity": "origin",
 }
 
 var restoreColumns = map[string]string{"restoreTime": "created", "status": "state"}
