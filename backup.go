@@ -84,7 +84,8 @@ type Backup struct {
 	ManifestDigest string
 
 	// Damaged is why a restore would not give back the volume as it was: what
-	// the latest verification found missing or changed. Empty if nothing.
+	// the latest verification found missing or changed. Empty if nothing. Of a server's
+	// backup its parts tell.
 	Damaged    string
 	VerifiedAt time.Time // when all its objects were last looked at, first when it was made
 

@@ -130,6 +130,11 @@ type Inventory interface {
 	EachServer(ctx context.Context, since time.Time, fn func(Server) error) error
 	// EachVolume calls fn for every volume. An error of fn's ends it.
 	EachVolume(ctx context.Context, fn func(Volume) error) error
+	// Server and Volume give one alone. A list may lack what is there, as Nova's does
+	// while a cell is down. NotFound is the service's own word that there is none;
+	// whatever else goes wrong, nobody knows.
+	Server(ctx context.Context, id string) (Server, error)
+	Volume(ctx context.Context, id string) (Volume, error)
 	// Resources lists what there is of a kind.
 	Resources(ctx context.Context, kind stowage.ResourceKind) ([]stowage.Resource, error)
 }

@@ -176,9 +176,16 @@ type BackupMove struct {
 	ID         int64
 	From, To   stowage.BackupStatus
 	FailReason string
+	Marked     *RetainMark   // nil: however it is marked; else a move to deleting is made only while it is marked so
 	Remove     bool          // the row goes, instead of moving to To; not while it has a set of objects
 	Result     *BackupResult // nil: what is there stays
 	Now        time.Time
+}
+
+// RetainMark is what somebody said of keeping a backup.
+type RetainMark struct {
+	Mark  stowage.RetentionMark
+	Until time.Time
 }
 
 // BackupResult is what a backup is once it is made.
@@ -243,9 +250,13 @@ func moveBackup(ctx context.Context, tx *sql.Tx, m BackupMove) error {
 	case m.To == stowage.BackupDeleting:
 		// Whoever mounts it writes to the same row first.
 		what += " to be deleted, not being mounted"
+		as, args := "", []any{m.To, clip(m.FailReason, 1024), micros(m.Now), m.ID, m.From, m.ID}
+		if m.Marked != nil {
+			what += ", marked as it was"
+			as, args = " AND retention_mark = ? AND retain_until = ?", append(args, m.Marked.Mark, micros(m.Marked.Until))
+		}
 		res, err = tx.ExecContext(ctx, `UPDATE backups SET status = ?, fail_reason = ?, updated_at = ? WHERE id = ? AND status = ?
-			AND NOT EXISTS (SELECT 1 FROM mounts WHERE backup_id = ? AND `+mountLives+`)`,
-			m.To, clip(m.FailReason, 1024), micros(m.Now), m.ID, m.From, m.ID)
+			AND NOT EXISTS (SELECT 1 FROM mounts WHERE backup_id = ? AND `+mountLives+`)`+as, args...)
 	default:
 		res, err = tx.ExecContext(ctx, `UPDATE backups SET status = ?, fail_reason = ?, updated_at = ?
 			WHERE id = ? AND status = ?`, m.To, clip(m.FailReason, 1024), micros(m.Now), m.ID, m.From)

@@ -137,6 +137,29 @@ func (d *DB) Entity(ctx context.Context, scope Scope, id string) (stowage.Entity
 	return list[0], nil
 }
 
+// EntityProjects gives the projects of those of the entities that the scope has, listed or
+// not, by their ids.
+func (d *DB) EntityProjects(ctx context.Context, scope Scope, ids []string) (map[string]string, error) {
+	found := map[string]string{}
+	ids = slices.DeleteFunc(slices.Clone(ids), func(s string) bool { return !ascii(s) })
+	slices.Sort(ids)
+	for part := range slices.Chunk(slices.Compact(ids), 500) {
+		marks, args := markers(part)
+		list, err := query(ctx, d, "look for projects of entities", func(row rower) (t [2]string, err error) {
+			return t, row.Scan(&t[0], &t[1])
+		}, `SELECT id, project_id FROM entities WHERE id IN (`+marks+`)`, args...)
+		if err != nil {
+			return nil, err
+		}
+		for _, t := range list {
+			if scope.ProjectID == "" || t[1] == "" || t[1] == scope.ProjectID {
+				found[t[0]] = t[1]
+			}
+		}
+	}
+	return found, nil
+}
+
 // Disks gives the volumes that are part of a server.
 func (d *DB) Disks(ctx context.Context, server string) ([]stowage.Entity, error) {
 	if !ascii(server) || server == "" {
@@ -163,30 +186,81 @@ func (d *DB) EntityNames(ctx context.Context, ids []string) (map[string]string, 
 	return names, nil
 }
 
-// LatestBackups gives the newest restorable backup of each of the volumes, and
-// the newest full one.
-func (d *DB) LatestBackups(ctx context.Context, scope Scope, volumes []string) (latest, full map[string]stowage.Backup, err error) {
+// latestQuery gives the ids of the newest restorable backup of each of the entities, and of
+// the newest full one: those of the latest snapshots, for what is written later may hold
+// an earlier one. For each it is one step from the end of the entity's part of an index.
+func latestQuery(scope Scope, entities []string) (string, []any) {
+	w := where{}
+	w.and("b.volume_id = entities.id")
+	w.and("b.status IN (?, ?)", stowage.BackupAvailable, stowage.BackupRestoring)
+	if scope.ProjectID != "" {
+		w.and("b.project_id = ?", scope.ProjectID)
+	}
+	marks, ids := markers(entities)
+	one := `COALESCE((SELECT b.id FROM backups b WHERE ` + w.String() + `%s ORDER BY b.snapshot_at DESC, b.id DESC LIMIT 1), 0)`
+	return fmt.Sprintf(`SELECT id, `+one+`, `+one+` FROM entities WHERE id IN (`+marks+`)`, "", " AND b.incremental = 0"), slices.Concat(w.args, w.args, ids)
+}
+
+// LatestBackups gives the newest restorable backup of each of the entities, and the
+// newest full one.
+func (d *DB) LatestBackups(ctx context.Context, scope Scope, entities []string) (latest, full map[string]stowage.Backup, err error) {
 	latest, full = map[string]stowage.Backup{}, map[string]stowage.Backup{}
-	for part := range slices.Chunk(volumes, 500) {
-		for _, of := range []struct {
-			only string
-			into map[string]stowage.Backup
-		}{{"", latest}, {" AND incremental = 0", full}} {
-			w := where{}
-			oneOf(&w, "volume_id", part)
-			if scope.ProjectID != "" {
-				w.and("project_id = ?", scope.ProjectID)
-			}
-			w.and("status IN (?, ?)", stowage.BackupAvailable, stowage.BackupRestoring)
-			list, err := query(ctx, d, "look for the latest backups", scanBackup, `SELECT `+backupColumns+` FROM backups WHERE id IN
-				(SELECT MAX(id) FROM backups WHERE `+w.String()+of.only+` GROUP BY volume_id)`, w.args...)
-			if err != nil {
-				return nil, nil, err
-			}
-			for _, b := range list {
-				of.into[b.Volume.ID] = b
+	type newest struct {
+		entity string
+		backup [2]int64 // 0: none
+	}
+	for part := range slices.Chunk(entities, 500) {
+		q, args := latestQuery(scope, part)
+		found, err := query(ctx, d, "look for the latest backups", func(row rower) (n newest, err error) {
+			return n, row.Scan(&n.entity, &n.backup[0], &n.backup[1])
+		}, q, args...)
+		if err != nil {
+			return nil, nil, err
+		}
+		var ids []int64
+		for _, n := range found {
+			ids = append(ids, n.backup[0], n.backup[1])
+		}
+		backups, err := d.backupsByID(ctx, ids)
+		if err != nil {
+			return nil, nil, err
+		}
+		for _, n := range found {
+			for i, into := range []map[string]stowage.Backup{latest, full} {
+				if b, there := backups[n.backup[i]]; there {
+					into[n.entity] = b
+				}
 			}
 		}
 	}
 	return latest, full, nil
+}
+
+// Restorable gives the restorable backups of an entity, those of the latest snapshots first.
+func (d *DB) Restorable(ctx context.Context, scope Scope, entity string, limit int) ([]stowage.Backup, error) {
+	w := where{}
+	w.and("volume_id = ?", entity)
+	w.and("status IN (?, ?)", stowage.BackupAvailable, stowage.BackupRestoring)
+	if scope.ProjectID != "" {
+		w.and("project_id = ?", scope.ProjectID)
+	}
+	return query(ctx, d, "list restorable backups", scanBackup, `SELECT `+backupColumns+` FROM backups WHERE `+w.String()+` ORDER BY snapshot_at DESC, id DESC LIMIT ?`,
+		append(w.args, limit)...)
+}
+
+// backupsByID gives those of the backups that are there.
+func (d *DB) backupsByID(ctx context.Context, ids []int64) (map[int64]stowage.Backup, error) {
+	slices.Sort(ids)
+	found := map[int64]stowage.Backup{}
+	for part := range slices.Chunk(slices.Compact(ids), 500) {
+		marks, args := markers(part)
+		list, err := query(ctx, d, "read backups", scanBackup, `SELECT `+backupColumns+` FROM backups WHERE id IN (`+marks+`)`, args...)
+		if err != nil {
+			return nil, err
+		}
+		for _, b := range list {
+			found[b.ID] = b
+		}
+	}
+	return found, nil
 }

@@ -83,24 +83,39 @@ func words(e stowage.Entity) string {
 	return clip(strings.Join(append([]string{e.Is.Zone, e.Is.Flavor, e.Is.Type}, e.Is.Tags...), "\n"), 1024)
 }
 
-// Unseen notes that what a look at all of a kind did not find is gone. Volumes
+// Unseen gives those of a kind behind an id, in order, that are there for all we know,
+// and that a look at all did not find. Some of them may be there all the same.
+func (d *DB) Unseen(ctx context.Context, look int64, kind stowage.EntityKind, after string, limit int) ([]string, error) {
+	return query(ctx, d, "list entities that were not found", scanText,
+		`SELECT id FROM entities WHERE kind = ? AND present = 1 AND seen < ? AND id > ? ORDER BY id LIMIT ?`, kind, look, after, limit)
+}
+
+// Gone notes that what a look did not find is gone, unless a later one found it. Volumes
 // that were never backed up are forgotten: nothing can be restored of them.
-func (d *DB) Unseen(ctx context.Context, look int64, kind stowage.EntityKind, now time.Time) error {
-	return d.inTx(ctx, func(tx *sql.Tx) error {
-		if kind == stowage.EntityVolume {
-			_, err := tx.ExecContext(ctx, `DELETE FROM entities WHERE kind = ? AND present = 1 AND seen < ?
-				AND NOT EXISTS (SELECT 1 FROM backups WHERE backups.volume_id = entities.id AND set_id = 0)`, kind, look)
-			if err != nil {
-				return fmt.Errorf("forget volumes that are gone: %w", err)
+func (d *DB) Gone(ctx context.Context, look int64, kind stowage.EntityKind, ids []string, now time.Time) error {
+	for part := range slices.Chunk(ids, 200) {
+		marks, args := markers(part)
+		args = append([]any{kind, look}, args...)
+		err := d.inTx(ctx, func(tx *sql.Tx) error {
+			if kind == stowage.EntityVolume {
+				_, err := tx.ExecContext(ctx, `DELETE FROM entities WHERE kind = ? AND present = 1 AND seen < ? AND id IN (`+marks+`)
+					AND NOT EXISTS (SELECT 1 FROM backups WHERE backups.volume_id = entities.id AND set_id = 0)`, args...)
+				if err != nil {
+					return fmt.Errorf("forget volumes that are gone: %w", err)
+				}
 			}
-		}
-		_, err := tx.ExecContext(ctx, `UPDATE entities SET present = 0, listed = 1, server_id = '', updated_at = ? WHERE kind = ? AND present = 1 AND seen < ?`,
-			micros(now), kind, look)
+			_, err := tx.ExecContext(ctx, `UPDATE entities SET present = 0, listed = 1, server_id = '', updated_at = ?
+				WHERE kind = ? AND present = 1 AND seen < ? AND id IN (`+marks+`)`, append([]any{micros(now)}, args...)...)
+			if err != nil {
+				return fmt.Errorf("note entities that are gone: %w", err)
+			}
+			return nil
+		})
 		if err != nil {
-			return fmt.Errorf("note entities that are gone: %w", err)
+			return err
 		}
-		return nil
-	})
+	}
+	return nil
 }
 
 // ForgetGone forgets the scope's entities that are gone from the cloud and have

@@ -3,6 +3,7 @@ package db
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -64,7 +65,7 @@ func TestALookWritesWhatChanged(t *testing.T) {
 		// v2 was not seen since, and has no backups; an earlier look that ends late
 		// changes nothing of what a later one has seen.
 		found(2, noon, one)
-		if err := d.Unseen(t.Context(), 3, stowage.EntityVolume, noon); err != nil {
+		if err := goneUnseen(t, d, 3, stowage.EntityVolume); err != nil {
 			t.Fatal(err)
 		}
 		if got := entityIDs(t, d, Scope{}, EntityFilter{}, Page{}); got != "[v1] 1" {
@@ -92,7 +93,7 @@ func TestWhatIsGoneStaysWithItsBackups(t *testing.T) {
 			t.Errorf("backed up: %v", some)
 		}
 		for _, kind := range []stowage.EntityKind{stowage.EntityVolume, stowage.EntityServer} {
-			if err := d.Unseen(t.Context(), 2, kind, noon); err != nil {
+			if err := goneUnseen(t, d, 2, kind); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -213,6 +214,87 @@ func TestResourcesAreThoseOfTheProjectAndTheSharedOnes(t *testing.T) {
 			}
 			if fmt.Sprint(got) != want {
 				t.Errorf("%q: %v, want %v", scope, got, want)
+			}
+		}
+	})
+}
+
+// goneUnseen notes that all of a kind that a look did not find is gone.
+func goneUnseen(t *testing.T, d *DB, look int64, kind stowage.EntityKind) error {
+	t.Helper()
+	return d.Gone(t.Context(), look, kind, must(d.Unseen(t.Context(), look, kind, "", 1000))(t), noon)
+}
+
+func TestOnlyWhatIsSaidToBeGoneIsGone(t *testing.T) {
+	each(t, func(t *testing.T, d *DB) {
+		must0(t, d.Found(t.Context(), 1, []stowage.Entity{entity("a", "p", nil), entity("b", "p", nil), entity("c", "p", nil), entity("d", "p", nil),
+			entity("s", "p", func(e *stowage.Entity) { e.Kind = stowage.EntityServer })}, noon))
+		for _, v := range []string{"a", "b", "c", "d"} {
+			created(t, d, func(b *stowage.Backup, _ *stowage.Job) { b.Volume.ID = v })
+		}
+		must0(t, d.Found(t.Context(), 2, []stowage.Entity{entity("a", "p", nil)}, noon))
+		unseen := func(after string, limit int) string {
+			return fmt.Sprint(must(d.Unseen(t.Context(), 2, stowage.EntityVolume, after, limit))(t))
+		}
+		if got := unseen("", 2) + unseen("c", 2); got != "[b c][d]" {
+			t.Errorf("not found: %s", got)
+		}
+		must0(t, d.Found(t.Context(), 3, []stowage.Entity{entity("c", "p", nil)}, noon)) // another look finds it
+		must0(t, d.Gone(t.Context(), 2, stowage.EntityVolume, []string{"a", "b", "c", "s"}, noon))
+		gone := false
+		if got := entityIDs(t, d, Scope{"p"}, EntityFilter{Present: &gone}, Page{}); got != "[b] 1" {
+			t.Errorf("gone: %s", got)
+		}
+		if got := unseen("", 9); got != "[d]" {
+			t.Errorf("what is gone already is asked for again: %s", got)
+		}
+	})
+}
+
+// What was written last is not always the newest: containers are imported in any order,
+// and an export may wait for its window.
+func TestTheNewestBackupIsThatOfTheLatestSnapshot(t *testing.T) {
+	each(t, func(t *testing.T, d *DB) {
+		must0(t, d.Found(t.Context(), 1, []stowage.Entity{entity("v1", "p", nil), entity("v2", "p", nil), entity("v3", "p", nil), entity("v4", "p", nil)}, noon))
+		of := func(volume string, status stowage.BackupStatus, incremental bool, ago time.Duration) stowage.Backup {
+			b, _ := created(t, d, func(b *stowage.Backup, _ *stowage.Job) {
+				b.Volume.ID, b.Status, b.Incremental, b.SnapshotAt = volume, status, incremental, noon.Add(-ago)
+			})
+			return b
+		}
+		of("v1", stowage.BackupAvailable, false, 2*time.Hour)
+		newest := of("v1", stowage.BackupRestoring, true, time.Hour)
+		full := of("v1", stowage.BackupAvailable, false, 90*time.Minute)
+		of("v1", stowage.BackupAvailable, true, 48*time.Hour)
+		of("v1", stowage.BackupError, false, 0)
+		of("v2", stowage.BackupAvailable, false, time.Hour)
+		twin := of("v2", stowage.BackupAvailable, false, time.Hour)
+		of("v3", stowage.BackupError, false, 0)
+		of("v4", stowage.BackupAvailable, true, 90*time.Minute) // as late as another's
+		latest, fulls, err := d.LatestBackups(t.Context(), Scope{"p"}, []string{"v1", "v2", "v3", "v4"})
+		if err != nil || len(latest) != 3 || latest["v1"].ID != newest.ID || latest["v2"].ID != twin.ID {
+			t.Errorf("the newest are %v, %v", latest, err)
+		}
+		if len(fulls) != 2 || fulls["v1"].ID != full.ID || fulls["v2"].ID != twin.ID {
+			t.Errorf("the newest full ones are %v", fulls)
+		}
+	})
+}
+
+func TestTheNewestBackupsAreFoundInAnIndexAlone(t *testing.T) {
+	each(t, func(t *testing.T, d *DB) {
+		fill(t, d, 3000)
+		fillEntities(t, d, 100)
+		if d.dialect == MySQL {
+			must(d.sql.ExecContext(t.Context(), "ANALYZE TABLE backups, entities"))(t)
+		}
+		for _, project := range []string{"", "p1"} {
+			q, args := latestQuery(Scope{project}, []string{"v1", "v2", "v3"})
+			plan := planOf(t, d, q, args...)
+			low := strings.ToLower(plan)
+			covered := strings.Count(low, "covering index backups_latest") == 2 || strings.Contains(low, `"using_index": true`) && strings.Contains(plan, "backups_latest")
+			if !covered || strings.Contains(low, "filesort") || strings.Contains(low, "temp b-tree") {
+				t.Errorf("of project %q: the plan is %s", project, plan)
 			}
 		}
 	})

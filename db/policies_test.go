@@ -269,3 +269,29 @@ func TestAnUpgradeLeavesOldBackupsToTheirUsers(t *testing.T) {
 		}
 	})
 }
+
+func TestRetentionDeletesWhatIsMarkedAsItSawIt(t *testing.T) {
+	each(t, func(t *testing.T, d *DB) {
+		b := made(t, d, "a")
+		remove := func(seen *RetainMark) error {
+			j := sampleJob(stowage.JobDelete)
+			return d.StartJob(t.Context(), BackupMove{ID: b.ID, From: stowage.BackupAvailable, To: stowage.BackupDeleting, Marked: seen, Now: noon}, &j)
+		}
+		until := noon.Add(time.Hour)
+		b.Mark, b.RetainUntil = stowage.MarkArchive, until
+		must0(t, d.MarkBackups(t.Context(), Scope{}, []stowage.Backup{b}, nil, noon))
+		for _, seen := range []RetainMark{{}, {Mark: stowage.MarkStandard}, {Mark: stowage.MarkArchive}, {Mark: stowage.MarkRemove, Until: until}} {
+			wantCode(t, remove(&seen), stowage.Conflict)
+		}
+		must0(t, remove(&RetainMark{stowage.MarkArchive, until}))
+		b.Mark = stowage.MarkDontTouch
+		wantCode(t, d.MarkBackups(t.Context(), Scope{}, []stowage.Backup{b}, nil, noon), stowage.NotFound)
+		b.Mark = stowage.MarkRemove
+		must0(t, d.MarkBackups(t.Context(), Scope{}, []stowage.Backup{b}, nil, noon))
+		other := made(t, d, "b")
+		other.Mark = stowage.MarkDontTouch
+		must0(t, d.MarkBackups(t.Context(), Scope{}, []stowage.Backup{other}, nil, noon))
+		b = other
+		must0(t, remove(nil)) // a user's own word
+	})
+}

@@ -29,11 +29,15 @@ func (d *DB) MarkedBackups(ctx context.Context, projectID string, after int64, l
 }
 
 // MarkBackups writes marks on backups of the scope, with jobs that clean up where
-// there are any, all or nothing: NotFound if one of the backups is not there.
+// there are any, all or nothing: NotFound if one of the backups is not there, or is to
+// stay and is being deleted.
 func (d *DB) MarkBackups(ctx context.Context, scope Scope, marks []stowage.Backup, jobs []stowage.Job, now time.Time) error {
 	return d.inTx(ctx, func(tx *sql.Tx) error {
 		for _, b := range marks {
 			w := HistoryFilter{UUID: b.UUID}.where(scope, Page{})
+			if b.Mark != stowage.MarkRemove { // it would be no use
+				w.and("status <> ?", stowage.BackupDeleting)
+			}
 			res, err := tx.ExecContext(ctx, `UPDATE backups SET retention_mark = ?, retain_until = ?, updated_at = ? WHERE `+w.String(),
 				append([]any{b.Mark, micros(b.RetainUntil), micros(now)}, w.args...)...)
 			if err != nil {

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/stowage/stowage"
@@ -98,6 +99,62 @@ func (d *DB) SetBackups(ctx context.Context, set int64) ([]stowage.Backup, error
 		return nil, nil
 	}
 	return query(ctx, d, "list parts of a backup", scanBackup, `SELECT `+backupColumns+` FROM backups WHERE set_id = ? ORDER BY id`, set)
+}
+
+// Flaws tells what is wrong with those of the backups that are of servers and could be
+// restored, by their ids: a part is not there, or is damaged.
+func (d *DB) Flaws(ctx context.Context, backups []stowage.Backup) (map[int64]string, error) {
+	whole := slices.DeleteFunc(slices.Clone(backups), func(b stowage.Backup) bool { return b.Kind != stowage.OfServer || !stored(b) })
+	flaws := map[int64]string{}
+	for some := range slices.Chunk(whole, 500) {
+		ids := make([]int64, len(some))
+		for i, b := range some {
+			ids[i] = b.ID
+		}
+		marks, args := markers(ids)
+		list, err := query(ctx, d, "look at parts of backups", func(row rower) (b stowage.Backup, err error) {
+			return b, row.Scan(&b.SetID, &b.UUID, &b.Status, &b.Damaged)
+		}, `SELECT set_id, uuid, status, damaged_reason FROM backups WHERE set_id IN (`+marks+`)`, args...)
+		if err != nil {
+			return nil, err
+		}
+		parts := map[int64]map[string]stowage.Backup{}
+		for _, b := range list {
+			if parts[b.SetID] == nil {
+				parts[b.SetID] = map[string]stowage.Backup{}
+			}
+			parts[b.SetID][b.UUID] = b
+		}
+		for _, b := range some {
+			if flaw := flawOf(b, parts[b.ID]); flaw != "" {
+				flaws[b.ID] = flaw
+			}
+		}
+	}
+	return flaws, nil
+}
+
+// flawOf tells what is wrong with a server's backup that has these parts, by their UUIDs.
+func flawOf(set stowage.Backup, parts map[string]stowage.Backup) string {
+	if set.Server == nil {
+		return "What the server was is not known."
+	}
+	const told = 4
+	var flaws []string
+	for _, disk := range set.Server.Disks {
+		if disk.Backup == "" {
+			continue // left out when it was made
+		}
+		if part, here := parts[disk.Backup]; !here || !stored(part) {
+			flaws = append(flaws, fmt.Sprintf("The backup of volume %s is not there.", disk.VolumeID))
+		} else if part.Damaged != "" {
+			flaws = append(flaws, fmt.Sprintf("The backup of volume %s is damaged: %s", disk.VolumeID, part.Damaged))
+		}
+	}
+	if n := len(flaws); n > told {
+		flaws = append(flaws[:told], fmt.Sprintf("%d more are missing or damaged.", n-told))
+	}
+	return strings.Join(flaws, " ")
 }
 
 // HeldParts gives jobs that are held for one that has ended and did not let them go.

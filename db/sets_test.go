@@ -2,6 +2,7 @@ package db
 
 import (
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -237,6 +238,57 @@ func TestAPlanIsRunOnceAtATime(t *testing.T) {
 		}
 		if begun != 1 {
 			t.Errorf("%d runs", begun)
+		}
+	})
+}
+
+func TestAServersBackupIsAsGoodAsItsParts(t *testing.T) {
+	each(t, func(t *testing.T, d *DB) {
+		var sets []stowage.Backup
+		var parts [3][]stowage.Backup
+		for i := range parts {
+			set := sampleBackup("p")
+			set.Kind, set.Status, set.Volume.ID, set.Server = stowage.OfServer, stowage.BackupAvailable, "srv", &stowage.ServerRecord{ID: "srv"}
+			for n := range 6 {
+				set.Server.Disks = append(set.Server.Disks, stowage.ServerDisk{VolumeID: fmt.Sprint("v", n), Backup: uuid.NewString()})
+			}
+			set.Server.Disks = append(set.Server.Disks, stowage.ServerDisk{VolumeID: "out", Left: "It is left out."})
+			j := sampleJob(stowage.JobExport)
+			must0(t, d.CreateBackup(t.Context(), &set, &j))
+			for n, disk := range set.Server.Disks[:6] {
+				p, _ := created(t, d, func(b *stowage.Backup, _ *stowage.Job) {
+					b.UUID, b.SetID, b.Status = disk.Backup, set.ID, stowage.BackupAvailable
+					if n == 1 {
+						b.Status = stowage.BackupRestoring
+					}
+				})
+				parts[i] = append(parts[i], p)
+			}
+			sets = append(sets, set)
+		}
+		alone, _ := created(t, d, func(b *stowage.Backup, _ *stowage.Job) {
+			b.Status, b.Damaged = stowage.BackupAvailable, "It is its own."
+		})
+		unknown := sets[0]
+		unknown.ID, unknown.Server = 999, nil
+		failed := sets[0]
+		failed.ID, failed.Status = 998, stowage.BackupError
+		flaws := func() map[int64]string {
+			return must(d.Flaws(t.Context(), append([]stowage.Backup{alone, failed}, sets...)))(t)
+		}
+		if got := flaws(); len(got) != 0 {
+			t.Errorf("all are whole: %v", got)
+		}
+		must0(t, d.NoteVerified(t.Context(), parts[1][2].ID, "Object x is gone.", noon))
+		must(d.sql.ExecContext(t.Context(), `UPDATE backups SET status = 'deleting' WHERE id = ?`, parts[1][0].ID))(t)
+		must(d.sql.ExecContext(t.Context(), `DELETE FROM backups WHERE set_id = ?`, sets[2].ID))(t)
+		got := flaws()
+		if len(got) != 2 || got[sets[1].ID] != "The backup of volume v0 is not there. The backup of volume v2 is damaged: Object x is gone." ||
+			!strings.HasSuffix(got[sets[2].ID], "volume v3 is not there. 2 more are missing or damaged.") {
+			t.Errorf("%v", got)
+		}
+		if got := must(d.Flaws(t.Context(), []stowage.Backup{unknown}))(t); got[999] == "" {
+			t.Error("a server that nobody knows can be built again")
 		}
 	})
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/stowage/stowage"
@@ -44,9 +45,17 @@ func (t *task) doInventory(ctx context.Context) error {
 	if err := t.DB.SetMark(ctx, markLook, last, look); err != nil {
 		return &again{cause: err, after: t.RetryDelay, free: true} // another look has begun
 	}
-	for _, part := range []func(context.Context, int64) error{t.findResources, t.findServers, t.findVolumes} {
-		if err := part(ctx, look); err != nil {
+	if err := t.findResources(ctx, look); err != nil {
+		return transient(err)
+	}
+	var notes []string
+	for _, part := range []func(context.Context, int64) (string, error){t.findServers, t.findVolumes} {
+		note, err := part(ctx, look)
+		if err != nil {
 			return transient(err)
+		}
+		if note != "" {
+			notes = append(notes, note)
 		}
 	}
 	if t.Verbs != nil {
@@ -62,7 +71,7 @@ func (t *task) doInventory(ctx context.Context) error {
 	if err := t.DB.DropInventoryJobs(ctx, t.Now().Add(-looksKept)); err != nil {
 		t.log.WarnContext(ctx, "old looks at the cloud not forgotten", "error", err)
 	}
-	if !t.end(ctx, db.JobEnd{State: stowage.JobFinished, Now: t.Now()}, nil) {
+	if !t.end(ctx, db.JobEnd{State: stowage.JobFinished, Error: strings.Join(notes, " "), Now: t.Now()}, nil) {
 		return errLost
 	}
 	return nil
@@ -88,20 +97,20 @@ func (t *task) findResources(ctx context.Context, look int64) error {
 }
 
 // findServers lists the servers that changed, and now and then all of them: what
-// is not among all is gone.
-func (t *task) findServers(ctx context.Context, look int64) error {
+// is not among all may be gone.
+func (t *task) findServers(ctx context.Context, look int64) (note string, err error) {
 	now := t.Now()
 	last, err := t.DB.Mark(ctx, markServers)
 	if err != nil {
-		return err
+		return "", err
 	}
 	whole, err := t.DB.Mark(ctx, markWhole)
 	if err != nil {
-		return err
+		return "", err
 	}
 	flavors, err := t.flavors(ctx)
 	if err != nil {
-		return err
+		return "", err
 	}
 	since, all := time.UnixMicro(last).Add(-overlap), now.Sub(time.UnixMicro(whole)) >= wholeEvery
 	if all {
@@ -115,17 +124,21 @@ func (t *task) findServers(ctx context.Context, look int64) error {
 		err = found.flush(ctx)
 	}
 	if err != nil {
-		return fmt.Errorf("look for servers: %w", err)
+		return "", fmt.Errorf("look for servers: %w", err)
 	}
 	if all {
-		if err := t.DB.Unseen(ctx, look, stowage.EntityServer, now); err != nil {
-			return err
+		note, err = t.unseen(ctx, look, stowage.EntityServer, func(ctx context.Context, id string) (stowage.Entity, error) {
+			s, err := t.Inventory.Server(ctx, id)
+			return serverEntity(s, flavors[s.FlavorID]), err
+		})
+		if err != nil {
+			return "", err
 		}
 		if err := t.DB.SetMark(ctx, markWhole, whole, now.UnixMicro()); err != nil {
-			return err
+			return "", err
 		}
 	}
-	return t.DB.SetMark(ctx, markServers, last, now.UnixMicro())
+	return note, t.DB.SetMark(ctx, markServers, last, now.UnixMicro())
 }
 
 // flavors gives the names of flavors by id: a server tells the id alone.
@@ -151,16 +164,19 @@ func serverEntity(s cloud.Server, flavor string) stowage.Entity {
 
 // findVolumes lists all volumes. One that is part of a server is listed as its
 // disk, and for itself only if it has backups of its own.
-func (t *task) findVolumes(ctx context.Context, look int64) error {
+func (t *task) findVolumes(ctx context.Context, look int64) (note string, err error) {
 	found := batch{t: t, look: look}
-	err := t.Inventory.EachVolume(ctx, func(v cloud.Volume) error { return found.add(ctx, volumeEntity(v)) })
+	err = t.Inventory.EachVolume(ctx, func(v cloud.Volume) error { return found.add(ctx, volumeEntity(v)) })
 	if err == nil {
 		err = found.flush(ctx)
 	}
 	if err != nil {
-		return fmt.Errorf("look for volumes: %w", err)
+		return "", fmt.Errorf("look for volumes: %w", err)
 	}
-	return t.DB.Unseen(ctx, look, stowage.EntityVolume, t.Now())
+	return t.unseen(ctx, look, stowage.EntityVolume, func(ctx context.Context, id string) (stowage.Entity, error) {
+		v, err := t.Inventory.Volume(ctx, id)
+		return volumeEntity(v), err
+	})
 }
 
 func volumeEntity(v cloud.Volume) stowage.Entity {

@@ -211,6 +211,9 @@ func (t *task) testNetworks(ctx context.Context) error {
 // cleanUpTest removes all that a test made, and then gives its end. It is tried for as
 // long as a job may wait: what is left after that is told of.
 func (t *task) cleanUpTest(ctx context.Context, outcome error) error {
+	if !t.fresh() || !t.stillOurs(ctx) {
+		return errLost
+	}
 	run := t.job.Params.Recovery
 	err := t.removeTest(ctx)
 	if err == nil {

@@ -113,6 +113,9 @@ func (t *task) renew(ctx context.Context, j stowage.Job, cancel context.CancelCa
 		switch {
 		case err == nil:
 			t.renewed.Store(&begun)
+			if j.Stepwise() {
+				continue // it looks by itself, between its steps, and has to remove what it made
+			}
 			if wish := t.cancelWanted(ctx); wish != nil && !t.ending.Load() {
 				t.log.Info("work is to stop", "reason", wish)
 				cancel(wish)

@@ -113,7 +113,8 @@ func (m *Manager) reapSessions(ctx context.Context) {
 	}
 }
 
-// endOverdue ends jobs that waited too long, or missed their window.
+// endOverdue ends jobs that waited too long, or missed their window. Those of many steps
+// that have begun are somebody's to go on with.
 func (m *Manager) endOverdue(ctx context.Context) {
 	for range sweepLimit {
 		now := m.Now()
@@ -123,6 +124,11 @@ func (m *Manager) endOverdue(ctx context.Context) {
 				m.Log.WarnContext(ctx, "waiting jobs not looked at", "error", err)
 			}
 			return
+		}
+		if job.Stepwise() && (job.Attempt > 1 || job.ParentID != "") {
+			// What it made, or what was made for it, must go: it ends by itself.
+			m.task(job).giveBack(ctx, stowage.Errorf(stowage.Unavailable, "Nobody came for it."), 0, 0)
+			continue
 		}
 		m.task(job).overdue(ctx)
 	}

@@ -93,9 +93,9 @@ func (t *task) restoreDisks(ctx context.Context) error {
 	if t.job.Params.Rebuild == nil || t.Verbs == nil || t.Verbs.Servers == nil {
 		return stowage.Errorf(stowage.Invalid, "This manager cannot restore servers.")
 	}
-	wish := t.cancelWanted(ctx)
+	var wish error
 	for _, d := range t.job.Params.Rebuild.Disks {
-		if wish != nil {
+		if wish = t.cancelWanted(ctx); wish != nil {
 			break // what has not begun does not begin
 		}
 		if err := t.Verbs.RestoreDisk(ctx, t.job, d); err != nil {
@@ -125,6 +125,9 @@ func (t *task) restoreDisks(ctx context.Context) error {
 func (t *task) undo(ctx context.Context, cause error) error {
 	if _, wait := errors.AsType[*again](cause); wait || t.Verbs == nil || t.Verbs.Servers == nil || context.Cause(ctx) != nil {
 		return cause
+	}
+	if !t.fresh() || !t.stillOurs(ctx) { // what there is may be finished by another manager, and a user's by now
+		return errLost
 	}
 	restore := t.job.ID
 	if t.job.Kind == stowage.JobImport {
@@ -229,6 +232,9 @@ func (t *task) build(ctx context.Context) error {
 		plan.ServerID, plan.Notes = id, notes
 		if err := t.DB.Note(ctx, t.job, t.Now()); err != nil {
 			return err
+		}
+		if wish := t.cancelWanted(ctx); wish != nil { // Nova takes its time
+			return wish
 		}
 	}
 	state, err := t.Verbs.Servers.ServerState(ctx, plan.ServerID)

@@ -70,6 +70,9 @@ func (s *Service) retentions(ctx context.Context, p stowage.Policy) ([]stowage.R
 
 func (s *Service) cleanVolume(ctx context.Context, p stowage.Policy, rules []stowage.Retention, volume string) (int, error) {
 	list, err := s.DB.PolicyBackups(ctx, p.ID, volume)
+	if err == nil {
+		err = s.addFlaws(ctx, list)
+	}
 	if err != nil {
 		return 0, err
 	}
@@ -90,13 +93,13 @@ func (s *Service) cleanVolume(ctx context.Context, p stowage.Policy, rules []sto
 	return removed, nil
 }
 
-// expire begins the deletion of a backup. One that moved on meanwhile is left to
-// the next cleanup.
+// expire begins the deletion of a backup. One that moved on meanwhile, or that somebody
+// marked otherwise, is left to the next cleanup.
 func (s *Service) expire(ctx context.Context, b stowage.Backup, why string) (int, error) {
 	if !b.Status.May(stowage.BackupDeleting) {
 		return 0, nil
 	}
-	_, err := s.deleteBackup(ctx, cloud.User{}, b)
+	_, err := s.deletion(ctx, cloud.User{}, b, "", &db.RetainMark{Mark: b.Mark, Until: b.RetainUntil})
 	if stowage.CodeOf(err) == errNotNow.Code {
 		return 0, nil
 	}
@@ -105,6 +108,18 @@ func (s *Service) expire(ctx context.Context, b stowage.Backup, why string) (int
 	}
 	s.Log.InfoContext(ctx, "a backup is kept no longer", "backup", b.ID, "volume", b.Volume.ID, "policy", b.By.PolicyID, "reason", why)
 	return 1, nil
+}
+
+// addFlaws notes on backups of servers that a part of theirs is missing or damaged: then
+// they are damaged. Their rows say nothing of it.
+func (s *Service) addFlaws(ctx context.Context, list []stowage.Backup) error {
+	flaws, err := s.DB.Flaws(ctx, list)
+	for i, b := range list {
+		if flaw := flaws[b.ID]; flaw != "" {
+			list[i].Damaged = flaw
+		}
+	}
+	return err
 }
 
 // known is what retention is to know of backups.
@@ -160,7 +175,7 @@ type Marked struct {
 	Until time.Time
 }
 
-// PreviewMarks tells what marks would change.
+// PreviewMarks tells what marks would change. Conflict: one is to stay that is being deleted.
 func (s *Service) PreviewMarks(ctx context.Context, scope db.Scope, wishes []MarkWish) ([]Marked, error) {
 	var out []Marked
 	for _, w := range wishes {
@@ -177,6 +192,9 @@ func (s *Service) PreviewMarks(ctx context.Context, scope db.Scope, wishes []Mar
 		p, err := s.Point(ctx, scope, w.UUID)
 		if err != nil {
 			return nil, err
+		}
+		if p.Status == stowage.BackupDeleting && w.Mark != stowage.MarkRemove {
+			return nil, stowage.Errorf(stowage.Conflict, "Backup %s is being deleted.", p.UUID)
 		}
 		out = append(out, Marked{p, w.Mark, w.Until})
 	}

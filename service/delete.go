@@ -46,10 +46,10 @@ func (s *Service) mayDelete(ctx context.Context, user cloud.User, b stowage.Back
 // deleteBackup moves a backup to deleting, with the job that does it. A server's goes
 // by its parts.
 func (s *Service) deleteBackup(ctx context.Context, user cloud.User, b stowage.Backup) (stowage.Job, error) {
-	return s.deletion(ctx, user, b, "")
+	return s.deletion(ctx, user, b, "", nil)
 }
 
-func (s *Service) deletion(ctx context.Context, user cloud.User, b stowage.Backup, parent string) (stowage.Job, error) {
+func (s *Service) deletion(ctx context.Context, user cloud.User, b stowage.Backup, parent string, marked *db.RetainMark) (stowage.Job, error) {
 	ctx, cancel := finish(ctx, s.HoldTime/2)
 	defer cancel()
 	j := s.newJob(stowage.JobDelete, user, time.Time{})
@@ -58,7 +58,7 @@ func (s *Service) deletion(ctx context.Context, user cloud.User, b stowage.Backu
 	if !j.Params.Whole {
 		j.Params.Volume = stowage.VolumeLocation{VolumeID: b.Volume.ID}
 	}
-	move := db.BackupMove{ID: b.ID, From: b.Status, To: stowage.BackupDeleting, Now: s.Now()}
+	move := db.BackupMove{ID: b.ID, From: b.Status, To: stowage.BackupDeleting, Marked: marked, Now: s.Now()}
 	err := s.DB.StartJob(ctx, move, &j)
 	if stowage.CodeOf(err) == stowage.Conflict {
 		why := errNotNow

@@ -2,6 +2,7 @@ package service
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"time"
 
@@ -36,6 +37,9 @@ func (s *Service) History(ctx context.Context, scope db.Scope, f db.HistoryFilte
 // points adds to backups what is known of them: a few questions, however many
 // there are.
 func (s *Service) points(ctx context.Context, list []stowage.Backup) ([]Point, error) {
+	if err := s.addFlaws(ctx, list); err != nil {
+		return nil, err
+	}
 	views, err := s.views(ctx, list)
 	if err != nil {
 		return nil, err
@@ -227,6 +231,13 @@ func (s *Service) protected(ctx context.Context, scope db.Scope, list []stowage.
 	latest, full, err := s.DB.LatestBackups(ctx, scope, ids)
 	if err != nil {
 		return nil, err
+	}
+	newest := slices.Collect(maps.Values(latest))
+	if err := s.addFlaws(ctx, newest); err != nil {
+		return nil, err
+	}
+	for _, b := range newest {
+		latest[b.Volume.ID] = b
 	}
 	owners, err := s.DB.ResourceNames(ctx, stowage.ResourceProject, projects)
 	if err != nil {

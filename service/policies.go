@@ -2,6 +2,7 @@ package service
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"strings"
 
@@ -223,7 +224,13 @@ func (s *Service) checkEntities(ctx context.Context, scope db.Scope, p stowage.P
 			return nil, stowage.Errorf(stowage.NotFound, "Entity %.64s could not be found.", id)
 		}
 	}
-	return ids, nil
+	return ids, s.mayTake(ctx, scope, p.Kind, fresh)
+}
+
+// Owners tells whose each of the entities is that the scope has, listed or not: the id of
+// its project, empty for what is nobody's.
+func (s *Service) Owners(ctx context.Context, scope db.Scope, entities []string) (map[string]string, error) {
+	return s.DB.EntityProjects(ctx, scope, entities)
 }
 
 // mayProtect refuses entities of other projects than the policy's.
@@ -232,6 +239,48 @@ func mayProtect(p stowage.Policy, e stowage.Entity) error {
 		return nil
 	}
 	return stowage.Errorf(stowage.Invalid, "Entity %.64s is of another project than the policy.", e.ID)
+}
+
+// mayTake refuses entities that are in policies outside the scope: what the operator
+// protects is not for a tenant to leave without.
+func (s *Service) mayTake(ctx context.Context, scope db.Scope, kind stowage.PolicyKind, entities []string) error {
+	if scope.ProjectID == "" {
+		return nil
+	}
+	in, err := s.DB.EntityPolicies(ctx, kind, entities)
+	if err != nil {
+		return err
+	}
+	for part := range slices.Chunk(slices.Sorted(maps.Keys(in)), 200) {
+		ids := make([]string, len(part))
+		for i, e := range part {
+			ids[i] = in[e][0]
+		}
+		own, _, err := s.DB.Policies(ctx, scope, db.PolicyFilter{IDs: ids}, db.Page{Limit: len(ids)})
+		if err != nil {
+			return err
+		}
+		for _, e := range part {
+			if !slices.ContainsFunc(own, func(p stowage.Policy) bool { return p.ID == in[e][0] }) {
+				return stowage.Errorf(stowage.Forbidden, "Entity %.64s is in a policy of the operator's, which only he takes it out of.", e)
+			}
+		}
+	}
+	return nil
+}
+
+// SettlePolicy makes a policy of the operator's a project's, if it has entities of
+// that project alone, none that come by themselves, and no rules; else it is as it was.
+// Conflict: the project has one of that name.
+func (s *Service) SettlePolicy(ctx context.Context, id, projectID string) (stowage.Policy, error) {
+	settled, err := s.DB.SettlePolicy(ctx, id, projectID, s.Now())
+	if err != nil {
+		return stowage.Policy{}, err
+	}
+	if settled {
+		s.Log.InfoContext(ctx, "policy is a project's now", "policy", id, "project", projectID)
+	}
+	return s.DB.Policy(ctx, db.Scope{}, id)
 }
 
 // DeletePolicy deletes a policy of the scope and of the kind with its rules. Its backups
@@ -248,7 +297,7 @@ func (s *Service) DeletePolicy(ctx context.Context, scope db.Scope, kind stowage
 }
 
 // AssignEntity puts an entity of the scope into a policy of the scope and of the kind, out
-// of whatever other it is in; an empty policy: into none.
+// of the other of the scope it may be in; an empty policy: into none.
 func (s *Service) AssignEntity(ctx context.Context, scope db.Scope, kind stowage.PolicyKind, entity, policy string) error {
 	e, err := s.DB.Entity(ctx, scope, entity)
 	if err != nil {
@@ -257,6 +306,9 @@ func (s *Service) AssignEntity(ctx context.Context, scope db.Scope, kind stowage
 	now, err := s.DB.EntityPolicies(ctx, kind, []string{entity})
 	if err != nil || now[entity][0] == policy {
 		return err // a client that sends the whole object back changes nothing
+	}
+	if err := s.mayTake(ctx, scope, kind, []string{entity}); err != nil {
+		return err
 	}
 	if policy != "" {
 		p, err := s.DB.Policy(ctx, scope, policy)

@@ -235,6 +235,6 @@ func (s *Service) RestoreDisk(ctx context.Context, parent stowage.Job, d stowage
 
 // DeletePart begins the deletion of a backup that is part of one being deleted.
 func (s *Service) DeletePart(ctx context.Context, parent stowage.Job, b stowage.Backup) error {
-	_, err := s.deletion(ctx, cloud.User{UserID: parent.UserID, RequestID: parent.RequestID}, b, parent.ID)
+	_, err := s.deletion(ctx, cloud.User{UserID: parent.UserID, RequestID: parent.RequestID}, b, parent.ID, nil)
 	return err
 }

@@ -3,6 +3,7 @@ package service
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -121,7 +122,7 @@ func checkRecoveryRule(r *stowage.RecoveryRule) error {
 	return nil
 }
 
-// RunPlan begins a run of a recovery plan of the scope, from the newest backup that
+// RunPlan begins a run of a recovery plan of the scope, from the newest whole backup that
 // each server has now. A test builds the servers in networks of their own that lead
 // nowhere, and removes everything when it has ended. Invalid: a server has no backup,
 // or there is nothing to restore. Conflict: it is being run.
@@ -145,7 +146,7 @@ func (s *Service) RunPlan(ctx context.Context, user cloud.User, scope db.Scope, 
 		if !r.Active {
 			continue
 		}
-		latest, _, err := s.DB.LatestBackups(ctx, db.Scope{ProjectID: p.ProjectID}, r.Servers)
+		latest, err := s.latestWhole(ctx, db.Scope{ProjectID: p.ProjectID}, r.Servers)
 		if err != nil {
 			return none, err
 		}
@@ -175,6 +176,37 @@ func (s *Service) RunPlan(ctx context.Context, user cloud.User, scope db.Scope, 
 	}
 	s.Log.InfoContext(ctx, "recovery plan begins", "plan", p.ID, "job", j.ID, "test", test, "servers", len(run.Steps))
 	return j, s.hand(ctx, j)
+}
+
+// latestWhole gives the newest backup of each server; of one whose newest lacks a part, or
+// has a damaged one, the newest that is whole, if there is one.
+func (s *Service) latestWhole(ctx context.Context, scope db.Scope, servers []string) (map[string]stowage.Backup, error) {
+	const looked = 100
+	latest, _, err := s.DB.LatestBackups(ctx, scope, servers)
+	if err != nil {
+		return nil, err
+	}
+	flaws, err := s.DB.Flaws(ctx, slices.Collect(maps.Values(latest)))
+	if err != nil {
+		return nil, err
+	}
+	for server, b := range latest {
+		if flaws[b.ID] == "" {
+			continue
+		}
+		older, err := s.DB.Restorable(ctx, scope, server, looked)
+		if err == nil {
+			err = s.addFlaws(ctx, older)
+		}
+		if err != nil {
+			return nil, err
+		}
+		if at := slices.IndexFunc(older, func(o stowage.Backup) bool { return o.Kind == stowage.OfServer && o.Damaged == "" }); at >= 0 {
+			s.Log.WarnContext(ctx, "a server's newest backup is not whole, an older one is restored", "server", server, "newest", b.ID, "backup", older[at].ID, "reason", flaws[b.ID])
+			latest[server] = older[at]
+		}
+	}
+	return latest, nil
 }
 
 func twice(steps []stowage.RecoveryStep) bool {

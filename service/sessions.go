@@ -155,7 +155,8 @@ func (s *Sessions) check(ctx context.Context, l auth.Login, remote string) (auth
 	}
 	// Behind a proxy all come from one place, so both count: who guesses many
 	// passwords of one user, and who guesses at many users.
-	whose := "user " + l.User + "@" + l.Domain + " from " + remote
+	// Keystone's database mostly takes names that differ in case or blanks for one.
+	whose := strings.ToLower("user "+strings.TrimSpace(l.User)+"@"+strings.TrimSpace(l.Domain)) + " from " + remote
 	if now := s.Now(); s.fails.tooMany(whose, now) || s.fails.tooMany("from "+remote, now) {
 		return auth.Caller{}, time.Time{}, ErrTooManyLogins
 	}

@@ -150,7 +150,13 @@ func TestNobodyWidensHisView(t *testing.T) {
 		{"tenant-id=other", "", true, "{other}"},
 		{"project-uuid=other", "", true, "{other}"},
 		{"", "other", true, "{other}"},
-		{"tenantid=&project-uuid=null", "", true, "{}"},
+		// A portal that does not know its tenant does not see everybody's things.
+		{"tenantid=", "", true, ""},
+		{"project-uuid=null", "", true, ""},
+		{"tenantId=undefined", "", true, ""},
+		{"tenantid=&project-uuid=mine", "mine", true, ""},
+		{"", " ", true, ""},
+		{"tenantid=&project-uuid=null", "", false, "{own}"},
 		{"project-uuid=mine&tenantid=mine", "mine", true, "{mine}"},
 		// A panel adds its user's project to what the browser sent.
 		{"tenantid=victim&project-uuid=mine", "mine", true, ""},

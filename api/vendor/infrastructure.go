@@ -168,13 +168,18 @@ func (a *API) usable(w http.ResponseWriter, r request) error {
 	if json.Unmarshal(body, &entities) != nil {
 		return stowage.Errorf(stowage.Invalid, "The request body must be an array of objects with a guid.")
 	}
+	ids := guids(entities)
+	owners, err := a.Service.Owners(r.Context(), r.scope, ids)
+	if err != nil {
+		return err
+	}
 	scope := r.scope
-	for _, e := range entities {
-		found, err := a.Service.Entity(r.Context(), r.scope, e.GUID)
-		if err != nil {
-			return err
+	for _, id := range ids {
+		owner, known := owners[id]
+		if !known {
+			return stowage.Errorf(stowage.NotFound, "Entity %.64s could not be found.", id)
 		}
-		owner := orText(found.ProjectID, r.project())
+		owner = orText(owner, r.project())
 		if scope.ProjectID != "" && scope.ProjectID != owner {
 			respond(w, []ref{}, 0)
 			return nil

@@ -1,9 +1,11 @@
 package vendor_test
 
 import (
+	"fmt"
 	"net/http"
 	"os"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -219,7 +221,10 @@ func TestDestinationsAreTheProjectsContainers(t *testing.T) {
 	if got := rows(t, usable(portal, `["srv-1","srv-2"]`)); len(got) != 0 {
 		t.Errorf("two projects have %v in common", got)
 	}
-	wantFault(t, usable(demo, `["srv-2"]`), http.StatusNotFound, "")
+	wantFault(t, usable(demo, `["10","srv-2"]`), http.StatusNotFound, "srv-2")
+	if got := one(t, usable(demo, `["10"`+strings.Repeat(`,"10"`, 25_000)+`]`)); guidOf(got) != "demo:volumebackups" {
+		t.Errorf("named often: %v", got)
+	}
 	wantFault(t, usable(demo, `{`), http.StatusBadRequest, "array")
 }
 
@@ -256,4 +261,70 @@ func TestHypervisorsAreTheHostsOfServers(t *testing.T) {
 		t.Errorf("a tenant sees %v", got)
 	}
 	wantFault(t, send(h, http.MethodGet, "/hypervisors/compute-1", "", demo), http.StatusNotFound, "could not be found")
+}
+
+// Nova leaves the servers of a cell that is down out of its list, and says nothing of it.
+func TestWhatAListLacksIsGoneOnlyWhenItIsAskedFor(t *testing.T) {
+	h := clouded(t)
+	present := func() []string {
+		return names(rows(t, send(h, http.MethodGet, "/virtual-machines?present=true", "", portal)))
+	}
+	look(h)
+	if got := h.Nova.AskedFor(); len(got) != 0 {
+		t.Errorf("a list that lacks nothing has %v asked for", got)
+	}
+	// One is there, of the others nobody knows.
+	h.Clock.Step(25 * time.Hour)
+	h.Nova.LeaveOut(nil, "srv-1")
+	look(h)
+	if got := present(); !slices.Equal(got, []string{"db", "vol-10", "web"}) {
+		t.Errorf("present are %v", got)
+	}
+	h.Clock.Step(25 * time.Hour)
+	h.Nova.LeaveOut(stowage.Errorf(stowage.Unavailable, "The compute service is temporarily unavailable."), "srv-1", "srv-2", "10")
+	look(h)
+	if got := present(); !slices.Equal(got, []string{"db", "vol-10", "web"}) {
+		t.Errorf("present are %v", got)
+	}
+	var info string
+	for _, task := range rows(t, send(h, http.MethodGet, "/tasks?type=INVENTORY_SYNC", "", portal)) {
+		info += fmt.Sprintln(task["statusInfo"])
+	}
+	if !strings.Contains(info, "all servers lacks 2") || !strings.Contains(info, "all volumes lacks 1") {
+		t.Errorf("the look says %q", info)
+	}
+	// Gone is what is not there; and it is not asked for again.
+	h.Clock.Step(25 * time.Hour)
+	h.Nova.LeaveOut(nil)
+	h.Nova.Purge("srv-1")
+	look(h)
+	if got := present(); !slices.Equal(got, []string{"db", "vol-10"}) {
+		t.Errorf("present are %v", got)
+	}
+	before := h.Nova.AskedFor()
+	h.Clock.Step(25 * time.Hour)
+	look(h)
+	if got := h.Nova.AskedFor(); !slices.Equal(got, before) {
+		t.Errorf("asked again for %v", got[len(before):])
+	}
+}
+
+// When a whole cell is down, Nova takes long to say so of each of its servers.
+func TestALookDoesNotAskForEveryServerOfACellThatIsDown(t *testing.T) {
+	h := clouded(t)
+	var ids []string
+	for i := range 100 {
+		ids = append(ids, fmt.Sprint("srv-", 100+i))
+		h.Nova.Set(cloud.Server{ID: ids[i], ProjectID: "demo", Name: ids[i], Status: "ACTIVE"}, h.Clock.Now())
+	}
+	look(h)
+	h.Clock.Step(25 * time.Hour)
+	h.Nova.LeaveOut(stowage.Errorf(stowage.Unavailable, "The compute service is temporarily unavailable."), ids...)
+	look(h)
+	if got := len(h.Nova.AskedFor()); got < 20 || got > 30 {
+		t.Errorf("asked for %d", got)
+	}
+	if got := len(rows(t, send(h, http.MethodGet, "/virtual-machines?present=true&size=500", "", portal))); got != 103 {
+		t.Errorf("%d are present", got)
+	}
 }

@@ -1,7 +1,9 @@
 package vendor
 
 import (
+	"maps"
 	"net/http"
+	"slices"
 
 	"github.com/stowage/stowage"
 	"github.com/stowage/stowage/api"
@@ -212,7 +214,8 @@ type entitiesBody struct {
 }
 
 // policiesOf gives the policies of the entities that the body names, with all that
-// is in them: a user interface asks before it backs up.
+// is in them: a user interface asks before it backs up. A tenant sees the operator's
+// here as well, as far as they are about his entities.
 func (a *API) policiesOf(w http.ResponseWriter, r request) error {
 	var body entitiesBody
 	if err := r.read(&body); err != nil {
@@ -222,15 +225,27 @@ func (a *API) policiesOf(w http.ResponseWriter, r request) error {
 	if len(entities) == 0 || len(entities) > maxListed {
 		return stowage.Errorf(stowage.Invalid, "protectedEntities must name from 1 to %d entities.", maxListed)
 	}
-	list, total, err := a.Service.Policies(r.Context(), r.scope, db.PolicyFilter{Kind: r.kind, Entities: entities}, db.Page{Limit: maxListed})
+	known, err := a.Service.Owners(r.Context(), r.scope, entities)
+	if err != nil {
+		return err
+	}
+	if entities = slices.Collect(maps.Keys(known)); len(entities) == 0 {
+		respond(w, []policyDetails{}, 0)
+		return nil
+	}
+	list, total, err := a.Service.Policies(r.Context(), db.Scope{}, db.PolicyFilter{Kind: r.kind, Entities: entities}, db.Page{Limit: maxListed})
 	if err != nil {
 		return err
 	}
 	views := make([]policyDetails, len(list))
 	for i, one := range list {
-		p, err := a.Service.Policy(r.Context(), r.scope, one.ID)
+		p, err := a.Service.Policy(r.Context(), db.Scope{}, one.ID)
 		if err != nil {
 			return err
+		}
+		if r.scope.ProjectID != "" && p.ProjectID != r.scope.ProjectID { // the operator's: of others in it nothing is told
+			p.Entities = slices.DeleteFunc(p.Entities, func(e service.Entity) bool { return !slices.Contains(entities, e.ID) })
+			p.Facts.Entities, p.Is.Assign = len(p.Entities), stowage.AutoAssign{}
 		}
 		if views[i], err = a.policyDetails(r, p); err != nil {
 			return err

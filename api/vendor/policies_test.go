@@ -143,6 +143,92 @@ func TestAnEntityHasOnePolicyAtMost(t *testing.T) {
 	wantFault(t, send(h, http.MethodPut, "/virtual-machines/10/settings", `{"vmBackupPolicy":"none"}`, demo), http.StatusNotFound, "Policy")
 }
 
+// The older panel names the tenant in the schedule and in the rule's destination, and not
+// in the policy between them.
+func TestAPolicyIsWhoseItsFirstRuleSays(t *testing.T) {
+	h := clouded(t)
+	const daily = `{"name":%q,"type":"VM_BACKUP","backupType":"FULL","executionType":"TIME","hour":18000000.0,"startWindowLength":10800000.0,"tenantId":%q}`
+	s := guidOf(good(h, http.MethodPost, "/schedules", fmt.Sprintf(daily, "S", "demo"), portal))
+	others := guidOf(good(h, http.MethodPost, "/schedules", fmt.Sprintf(daily, "S", "alt"), portal))
+	policy := func(name, more string) string {
+		return guidOf(good(h, http.MethodPost, "/policies/vm-backup", `{"name":"`+name+`","priority":50,"autoRemoveNonPresent":true`+more+`}`, portal))
+	}
+	const off = `,"autoAssignSettings":{"mode":"DISABLED"},"vms":["10"]`
+	rule := func(p, schedule, destination string) answer {
+		return send(h, http.MethodPost, "/rules/vm-backup", `{"name":"Default","schedules":["`+schedule+`"],"backupDestinations":["`+destination+`"],"policy":"`+p+`"}`, portal)
+	}
+	p := policy("P", off)
+	wantFault(t, send(h, http.MethodGet, "/policies/vm-backup/"+p, "", demo), http.StatusNotFound, "")
+	if r := rule(p, s, "demo:volumebackups").JSON(t); at(r, "policy.name") != "P" || len(r["schedules"].([]any)) != 1 {
+		t.Fatalf("the rule is %v", r)
+	}
+	if got := good(h, http.MethodGet, "/policies/vm-backup/"+p, "", demo); got["tenantId"] != "demo" || len(got["rules"].([]any)) != 1 {
+		t.Errorf("the policy is %v", got)
+	}
+	// What is not one project's stays the operator's.
+	for name, more := range map[string]string{
+		"of two":       `,"vms":["srv-1","srv-2"]`,
+		"of another":   `,"vms":["srv-2"]`,
+		"of nobody":    `,"vms":[]`,
+		"comes itself": `,"vms":["srv-1"],"autoAssignSettings":{"mode":"ASSIGN_ONLY","includeTags":["x"]}`,
+	} {
+		p := policy(name, more)
+		wantFault(t, rule(p, s, "demo:volumebackups"), http.StatusBadRequest, "another project")
+		wantFault(t, send(h, http.MethodGet, "/policies/vm-backup/"+p, "", demo), http.StatusNotFound, "")
+	}
+	wantFault(t, rule(policy("mixed", `,"vms":["srv-1"]`), others, "demo:volumebackups"), http.StatusBadRequest, "another project")
+	ruled := policy("ruled", `,"vms":["srv-1"],"rules":[{"name":"R"}]`)
+	wantFault(t, rule(ruled, s, "volumebackups"), http.StatusBadRequest, "another project")
+	wantFault(t, rule(policy("P", `,"vms":["srv-1"]`), s, "volumebackups"), http.StatusConflict, "of that name")
+}
+
+func TestARuleKeepsWhatIsNotNamed(t *testing.T) {
+	h := clouded(t)
+	s := guidOf(good(h, http.MethodPost, "/schedules", dailyAtTen, demo))
+	p := guidOf(good(h, http.MethodPost, "/policies/vm-backup", `{"name":"P","vms":["10"]}`, demo))
+	path := "/rules/vm-backup/" + guidOf(good(h, http.MethodPost, "/rules/vm-backup", `{"name":"R","active":false,"schedules":["`+s+`"],"policy":"`+p+`"}`, demo))
+	got := good(h, http.MethodPut, path, `{"ruleBackupDestinations":[{"roleType":"PRIMARY","backupDestination":"demo:volumebackups","backupRetentionSettings":{"retentionKeepLastNFull":2}}]}`, demo)
+	if got["name"] != "R" || got["active"] != false || len(got["schedules"].([]any)) != 1 || at(got["ruleBackupDestinations"].([]any)[0], "backupRetentionSettings.retentionKeepLastNFull") != 2.0 {
+		t.Errorf("with a retention it is %v", got)
+	}
+	if got = good(h, http.MethodPut, path, `{"active":true,"schedules":[]}`, demo); got["active"] != true || len(got["schedules"].([]any)) != 0 ||
+		at(got["ruleBackupDestinations"].([]any)[0], "backupRetentionSettings.retentionKeepLastNFull") != 2.0 {
+		t.Errorf("without schedules it is %v", got)
+	}
+}
+
+// What the operator protects, a tenant does not take out; he sees by which rules it is.
+func TestNobodyLeavesTheOperatorsPolicy(t *testing.T) {
+	h := clouded(t)
+	p := guidOf(good(h, http.MethodPost, "/policies/vm-backup", `{"name":"all","vms":["srv-1","srv-2"],"autoAssignSettings":{"mode":"ASSIGN_ONLY","includeTags":["secret"]},
+		"rules":[{"name":"R","ruleBackupDestinations":[{"roleType":"PRIMARY","backupDestination":"volumebackups"}]}]}`, portal))
+	wantFault(t, send(h, http.MethodPut, "/virtual-machines/srv-1/settings", `{"guid":"srv-1","vmBackupPolicy":null}`, demo), http.StatusForbidden, "operator")
+	own := guidOf(good(h, http.MethodPost, "/policies/vm-backup", `{"name":"own","vms":["10"]}`, demo))
+	wantFault(t, send(h, http.MethodPut, "/virtual-machines/srv-1/settings", `{"vmBackupPolicy":"`+own+`"}`, demo), http.StatusForbidden, "operator")
+	wantFault(t, send(h, http.MethodPost, "/policies/vm-backup", `{"name":"mine","vms":["srv-1"]}`, demo), http.StatusForbidden, "operator")
+	wantFault(t, send(h, http.MethodPut, "/policies/vm-backup/"+own, `{"name":"own","vms":["10","srv-1"]}`, demo), http.StatusForbidden, "operator")
+	wantFault(t, send(h, http.MethodPost, "/policies/vm-backup", `{"name":"mine","vms":["srv-2"]}`, demo), http.StatusNotFound, "srv-2")
+	if got := good(h, http.MethodGet, "/policies/vm-backup/"+p, "", portal)["vms"].([]any); len(got) != 2 {
+		t.Errorf("left are %v", got)
+	}
+	for _, who := range []func(*http.Request){demo, portal} {
+		got := one(t, withTotal(send(h, http.MethodPost, "/policies/vm-backup/list-by-entities", `{"protectedEntities":["srv-1"]}`, who)))
+		if guidOf(got) != p || len(got["rules"].([]any)) != 1 || at(got["rules"].([]any)[0].(map[string]any)["ruleBackupDestinations"].([]any)[0], "backupDestination.guid") != "volumebackups" {
+			t.Errorf("of his server: %v", got)
+		}
+	}
+	asTenant := send(h, http.MethodPost, "/policies/vm-backup/list-by-entities", `{"protectedEntities":["srv-1","srv-2"]}`, demo)
+	if got := one(t, withTotal(asTenant)); len(got["vms"].([]any)) != 1 || got["vmCount"] != 1.0 || strings.Contains(asTenant.Body, "srv-2") || strings.Contains(asTenant.Body, "secret") {
+		t.Errorf("a tenant sees %s", asTenant.Body)
+	}
+	if got := rows(t, withTotal(send(h, http.MethodPost, "/policies/vm-backup/list-by-entities", `{"protectedEntities":["srv-2"]}`, demo))); len(got) != 0 {
+		t.Errorf("of another's: %v", got)
+	}
+	// The operator may.
+	good(h, http.MethodPut, "/virtual-machines/srv-1/settings", `{"guid":"srv-1","vmBackupPolicy":null}`, portal)
+	good(h, http.MethodPut, "/policies/vm-backup/"+own, `{"name":"own","vms":["10","srv-1"]}`, demo)
+}
+
 func TestPoliciesAreTheProjectsOwn(t *testing.T) {
 	h := clouded(t)
 	alt := token("x:alt")

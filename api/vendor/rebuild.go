@@ -94,7 +94,7 @@ func (a *API) chosen(r request, kind stowage.ResourceKind, named, what string) (
 	if !given(named) {
 		return "", nil
 	}
-	list, err := a.Service.Resources(r.Context(), r.scope, kind)
+	list, err := r.resources(a, kind)
 	if err != nil {
 		return "", err
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/stowage/stowage"
+	"github.com/stowage/stowage/db"
 	"github.com/stowage/stowage/internal/harness"
 )
 
@@ -183,4 +184,45 @@ func TestRulesOfAPlanAreChangedOneByOne(t *testing.T) {
 		}
 		wantFault(t, a, a.Status, c.message)
 	}
+}
+
+// Backups are written in any order: containers are imported one after the other, and an
+// export may wait for its window. Nor is the newest one always whole.
+func TestAPlanRestoresTheNewestWholeBackups(t *testing.T) {
+	h, ids := trio(t)
+	var older, newer []stowage.Backup
+	for _, id := range ids {
+		exported(h, id, "FULL")
+		list, err := h.DB.Restorable(t.Context(), db.Scope{}, id, 10)
+		if err != nil || len(list) != 2 {
+			t.Fatal(list, err)
+		}
+		older, newer = append(older, list[1]), append(newer, list[0])
+	}
+	// The second of the first server was taken before the first. The second of the second
+	// server is damaged; of the third server nothing is whole.
+	if err := h.Exec("UPDATE backups SET snapshot_at = ? WHERE id = ?", older[0].SnapshotAt.Add(-time.Hour).UnixMicro(), newer[0].ID); err != nil {
+		t.Fatal(err)
+	}
+	for _, b := range []stowage.Backup{newer[1], newer[2], older[2]} {
+		if err := h.Exec("UPDATE backups SET damaged_reason = 'Object x is gone.' WHERE set_id = ?", b.ID); err != nil {
+			t.Fatal(err)
+		}
+	}
+	task := good(h, http.MethodPost, "/policies/recovery-plan/"+guidOf(inOrder(h, ids, ""))+"/run", `{}`, demo)
+	j, err := h.DB.Job(t.Context(), guidOf(task))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{older[0].UUID, older[1].UUID, newer[2].UUID}
+	for i, step := range j.Params.Recovery.Steps {
+		if step.Backup != want[i] {
+			t.Errorf("server %d is restored from %s, want %s", i, step.Backup, want[i])
+		}
+	}
+	vm := good(h, http.MethodGet, "/virtual-machines/"+ids[0], "", demo)
+	if vm["lastBackup"] != float64(older[0].SnapshotAt.UnixMilli()) {
+		t.Errorf("its newest backup is of %v, want %v", vm["lastBackup"], older[0].SnapshotAt.UnixMilli())
+	}
+	ended(h, guidOf(task))
 }

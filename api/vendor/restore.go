@@ -127,7 +127,7 @@ func (a *API) volumeType(r request, storage string) (string, error) {
 	if !given(storage) {
 		return "", nil
 	}
-	list, err := a.Service.Resources(r.Context(), r.scope, stowage.ResourceVolumeType)
+	list, err := r.resources(a, stowage.ResourceVolumeType)
 	if err != nil {
 		return "", err
 	}

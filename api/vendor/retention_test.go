@@ -1,13 +1,18 @@
 package vendor_test
 
 import (
+	"context"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/stowage/stowage"
+	"github.com/stowage/stowage/db"
 	"github.com/stowage/stowage/internal/harness"
+	"github.com/stowage/stowage/rpc"
 )
 
 // kept are the backups that demo has, the oldest first, by who asked for them.
@@ -72,6 +77,100 @@ func TestAfterEachRunThePolicyKeepsWhatItsRuleSays(t *testing.T) {
 	}
 }
 
+// A server that Nova's list leaves out is there still, and so is its last backup.
+func TestTheLastBackupOutlivesACellThatIsDown(t *testing.T) {
+	h, id, _, _ := farm(t)
+	s, due := soon(h, "S", "FULL", "")
+	p := guidOf(policyOf(h, "P", fmt.Sprintf(`[%q]`, id), s,
+		`"retentionKeepFullNewerThan":"3600000","keepLastBackupWhenSourceStillExists":true`))
+	good(h, http.MethodPut, "/policies/vm-backup/"+p, `{"name":"P","autoRemoveNonPresent":true}`, demo)
+	until(h, due)
+	ran(h, s, 1)
+	cleaned(h, 1)
+	h.Clock.Step(25 * time.Hour) // Nova is asked for all
+	h.Nova.LeaveOut(stowage.Errorf(stowage.Unavailable, "The compute service is temporarily unavailable."), id)
+	look(h)
+	h.Until("nothing is under way", func() bool { return len(polled(h, "/tasks?state=QUEUED&state=RUNNING")) == 0 })
+	n, err := h.Verbs.Cleanup(t.Context(), stowage.Job{By: stowage.Origin{PolicyID: p}})
+	if err != nil || n != 0 || len(kept(h)) == 0 {
+		t.Errorf("%d backups were removed, %d are left: %v", n, len(kept(h)), err)
+	}
+	if entities, err := h.DB.PolicyEntities(t.Context(), p); err != nil || len(entities) != 1 {
+		t.Errorf("the policy has %v, %v", entities, err)
+	}
+}
+
+// A backup of a server of which a part is damaged, or was deleted, takes no place of one
+// that is whole, and says so.
+func TestAServersBackupThatLacksAPartTakesNoPlace(t *testing.T) {
+	for what, spoil := range map[string]func(*harness.Harness, stowage.Backup) string{
+		"damaged": func(h *harness.Harness, part stowage.Backup) string {
+			if err := h.DB.NoteVerified(h.T.Context(), part.ID, "Object x is gone.", h.Clock.Now()); err != nil {
+				h.T.Fatal(err)
+			}
+			return "The backup of volume " + part.Volume.ID + " is damaged: Object x is gone."
+		},
+		"deleted": func(h *harness.Harness, part stowage.Backup) string {
+			if a := h.Call("demo:demo", http.MethodDelete, fmt.Sprint(harness.Base("demo"), "/", part.ID), ""); a.Status != http.StatusAccepted {
+				h.T.Fatal(a)
+			}
+			h.Until("the part is deleted", func() bool {
+				_, err := h.DB.Backup(h.T.Context(), db.Scope{}, part.ID)
+				return stowage.CodeOf(err) == stowage.NotFound
+			})
+			return "The backup of volume " + part.Volume.ID + " is not there."
+		},
+	} {
+		t.Run(what, func(t *testing.T) {
+			h, id, _, _ := farm(t)
+			s, due := soon(h, "S", "FULL", "")
+			p := guidOf(policyOf(h, "P", fmt.Sprintf(`[%q]`, id), s, `"retentionKeepLastNFull":"2"`))
+			sets := func() []stowage.Backup {
+				list, err := h.DB.PolicyBackups(t.Context(), p, id)
+				if err != nil {
+					t.Fatal(err)
+				}
+				return list
+			}
+			run := func(n int) {
+				until(h, due.Add(time.Duration(n)*24*time.Hour))
+				ran(h, s, n+1)
+				cleaned(h, n+1)
+			}
+			run(0)
+			run(1)
+			before := sets()
+			parts, err := h.DB.SetBackups(t.Context(), before[1].ID)
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := spoil(h, parts[0])
+			b := good(h, http.MethodGet, "/backups/"+before[1].UUID, "", demo)
+			if b["warningsPresent"] != true || fmt.Sprint(b["warnings"]) != "["+want+"]" {
+				t.Errorf("it shows %v", b)
+			}
+			if whole := good(h, http.MethodGet, "/backups/"+before[0].UUID, "", demo); whole["warningsPresent"] != false {
+				t.Errorf("the whole one shows %v", whole)
+			}
+			if vm := good(h, http.MethodGet, "/virtual-machines/"+id, "", demo); vm["warningsPresent"] != true {
+				t.Errorf("the server shows %v", vm)
+			}
+			run(2)
+			var left []string
+			for _, b := range sets() {
+				left = append(left, b.UUID)
+			}
+			if !slices.Contains(left, before[0].UUID) {
+				t.Errorf("the whole one of two went, left are %v", left)
+			}
+			run(3)
+			if got := sets(); len(got) != 2 || got[0].ID <= before[1].ID {
+				t.Errorf("once there are two whole ones, there are %d, the first is %d", len(got), got[0].ID)
+			}
+		})
+	}
+}
+
 func TestMarksKeepAndRemove(t *testing.T) {
 	h := clouded(t)
 	h.Volume("10", 300_000)
@@ -129,6 +228,72 @@ func TestMarksKeepAndRemove(t *testing.T) {
 	}
 	if len(kept(h)) != 2 || strings.Contains(h.Dump("backups"), "TO_REMOVE") {
 		t.Error("a mark was made all the same")
+	}
+}
+
+// bells calls a function before each bell.
+type bells struct {
+	rpc.Transport
+	before func()
+}
+
+func (b bells) Ring(ctx context.Context, queue string, bell rpc.Bell) error {
+	b.before()
+	return b.Transport.Ring(ctx, queue, bell)
+}
+
+// A cleanup reads what there is, and removes it one after the other: while the broker is
+// away that takes its time.
+func TestAMarkThatIsMadeDuringACleanupCounts(t *testing.T) {
+	for _, c := range []struct{ policy, hint string }{{"", "DONT_TOUCH"}, {"", "STANDARD_RETENTION"}, {"gone", "DONT_TOUCH"}, {"gone", "ARCHIVE"}} {
+		t.Run(c.policy+c.hint, func(t *testing.T) {
+			h := clouded(t)
+			h.Volume("10", 300_000)
+			var all []stowage.Backup
+			for range 2 {
+				h.Until("the volume is free", func() bool { return h.VolumeStatus("10") == "available" })
+				task := one(t, export(h, demo, `{"protectedEntities":["10"]}`))
+				awaitTask(h, guidOf(task), "FINISHED")
+				all = append(all, stowage.Backup{UUID: at(task, "backup.guid").(string), Mark: stowage.MarkRemove})
+			}
+			if err := h.DB.MarkBackups(t.Context(), db.Scope{}, all, nil, h.Clock.Now()); err != nil {
+				t.Fatal(err)
+			}
+			if err := h.Exec("UPDATE backups SET policy_id = ?", c.policy); err != nil {
+				t.Fatal(err)
+			}
+			mark := func(b stowage.Backup) answer {
+				return send(h, http.MethodPost, "/retention/mark-backups", fmt.Sprintf(`{"guid":%q,"retentionHint":%q}`, b.UUID, c.hint), demo)
+			}
+			statusOf := func(b stowage.Backup) stowage.BackupStatus {
+				b, err := h.DB.BackupByUUID(t.Context(), db.Scope{}, b.UUID)
+				if err != nil && stowage.CodeOf(err) != stowage.NotFound {
+					t.Fatal(err)
+				}
+				return b.Status
+			}
+			verbs, rings, kept := *h.Verbs, 0, -1
+			verbs.Transport = bells{h.Transport, func() {
+				if rings++; rings > 1 {
+					return
+				}
+				kept = slices.IndexFunc(all, func(b stowage.Backup) bool { return statusOf(b) == stowage.BackupAvailable })
+				if a := mark(all[kept]); a.Status != http.StatusOK {
+					t.Errorf("marked: %d %s", a.Status, a.Body)
+				}
+				if a := mark(all[1-kept]); a.Status != http.StatusConflict {
+					t.Errorf("what is being deleted is to stay: %d %s", a.Status, a.Body)
+				}
+			}}
+			n, err := verbs.Cleanup(t.Context(), stowage.Job{ProjectID: "demo", By: stowage.Origin{PolicyID: c.policy}})
+			if err != nil || n != 1 || rings != 1 {
+				t.Errorf("%d were removed, with %d bells: %v", n, rings, err)
+			}
+			h.Until("the other is gone", func() bool { return statusOf(all[1-kept]) == "" })
+			if got := statusOf(all[kept]); got != stowage.BackupAvailable {
+				t.Errorf("what is to stay is %q", got)
+			}
+		})
 	}
 }
 

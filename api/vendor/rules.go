@@ -2,6 +2,7 @@ package vendor
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -18,7 +19,7 @@ type ruleBody struct {
 	Name         text            `json:"name"`
 	Active       *truth          `json:"active"`
 	Policy       ref             `json:"policy"`
-	Schedules    several[ref]    `json:"schedules"`
+	Schedules    *refs           `json:"schedules"`
 	Destinations several[toBody] `json:"ruleBackupDestinations"`
 	Bare         several[ref]    `json:"backupDestinations"`
 	Versions     number          `json:"retentionVersions"` // of snapshots
@@ -56,8 +57,9 @@ const maxDays = 100_000
 // rule is what the body says, of a policy of the kind and the project. A secondary destination
 // that names none is what user interfaces send for none.
 func (b ruleBody) rule(kind stowage.PolicyKind, projectID string) (stowage.Rule, error) {
-	r := stowage.Rule{
-		ID: string(b.GUID), PolicyID: b.Policy.GUID, Name: string(b.Name), Active: b.Active == nil || bool(*b.Active), Schedules: guids(b.Schedules),
+	r := stowage.Rule{ID: string(b.GUID), PolicyID: b.Policy.GUID, Name: string(b.Name), Active: b.Active == nil || bool(*b.Active)}
+	if b.Schedules != nil {
+		r.Schedules = guids(*b.Schedules)
 	}
 	if kind == stowage.PolicySnapshot { // which stay where the volume is
 		r.Is.Retention.Full = stowage.Keep{Last: whole(b.Versions), Newer: time.Duration(max(min(b.Days.n, maxDays), -1)) * day}
@@ -181,6 +183,11 @@ func (a *API) createRule(w http.ResponseWriter, r request) error {
 	if err != nil {
 		return err
 	}
+	if p.ProjectID == "" {
+		if p.Policy, err = a.settled(r, p.Policy, body); err != nil {
+			return err
+		}
+	}
 	rule, err := body.rule(r.kind, p.ProjectID)
 	if err != nil {
 		return err
@@ -189,7 +196,34 @@ func (a *API) createRule(w http.ResponseWriter, r request) error {
 	return a.answerRule(w, r, made, err)
 }
 
-// updateRule takes rules of snapshots on the path of the others as well: one user interface
+// settled is a policy of the operator's as its first rule finds it. A panel that makes a
+// policy and its rule in two steps names the tenant in the rule only, by a destination or
+// a schedule of his: then the policy is his too, if it can be.
+func (a *API) settled(r request, p stowage.Policy, body ruleBody) (stowage.Policy, error) {
+	var owners []string
+	for _, to := range append(each(body.Destinations, func(b toBody) ref { return b.Destination }), body.Bare...) {
+		if owner, _, named := strings.Cut(to.GUID, ":"); named {
+			owners = append(owners, owner)
+		}
+	}
+	if body.Schedules != nil {
+		for _, id := range guids(*body.Schedules) {
+			s, err := a.Service.Schedule(r.Context(), r.scope, id)
+			if err != nil {
+				return p, err
+			}
+			if s.ProjectID != "" {
+				owners = append(owners, s.ProjectID)
+			}
+		}
+	}
+	if slices.Sort(owners); len(slices.Compact(owners)) != 1 {
+		return p, nil
+	}
+	return a.Service.SettlePolicy(r.Context(), p.ID, owners[0])
+}
+
+// updateRule leaves alone what the body does not name. It takes rules of snapshots on the path of the others as well: one user interface
 // sends them there.
 func (a *API) updateRule(w http.ResponseWriter, r request) error {
 	var body ruleBody
@@ -210,6 +244,12 @@ func (a *API) updateRule(w http.ResponseWriter, r request) error {
 	rule, err := body.rule(old.Kind, old.ProjectID)
 	if err != nil {
 		return err
+	}
+	if body.Active == nil {
+		rule.Active = old.Active
+	}
+	if body.Schedules == nil {
+		rule.Schedules = old.Rule.Schedules
 	}
 	says := len(body.Destinations)+len(body.Bare) > 0
 	if old.Kind == stowage.PolicySnapshot {

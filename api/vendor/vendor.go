@@ -82,6 +82,25 @@ type request struct {
 	nobody      bool            // it sees nobody's: lists are empty, nothing is found
 	integration bool            // the account of a portal
 	kind        stowage.PolicyKind
+	offers      map[offer][]stowage.Resource // what may be chosen from, as far as it was asked for
+}
+
+type offer struct {
+	scope db.Scope
+	kind  stowage.ResourceKind
+}
+
+// resources are what may be chosen from. A body that chooses often asks once.
+func (r request) resources(a *API, kind stowage.ResourceKind) ([]stowage.Resource, error) {
+	list, known := r.offers[offer{r.scope, kind}]
+	if known {
+		return list, nil
+	}
+	list, err := a.Service.Resources(r.Context(), r.scope, kind)
+	if err == nil {
+		r.offers[offer{r.scope, kind}] = list
+	}
+	return list, err
 }
 
 var errNothing = stowage.Errorf(stowage.NotFound, "There is no such object.")
@@ -112,7 +131,7 @@ func (a *API) call(route route) http.HandlerFunc {
 }
 
 func (a *API) enter(w http.ResponseWriter, r *http.Request, route route) (request, error) {
-	q := request{Request: r}
+	q := request{Request: r, offers: map[offer][]stowage.Resource{}}
 	if route.open {
 		return q, nil
 	}

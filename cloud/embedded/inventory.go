@@ -18,6 +18,14 @@ func (v *Volumes) EachServer(ctx context.Context, _ time.Time, _ func(cloud.Serv
 	return ctx.Err()
 }
 
+// Server finds none, either.
+func (v *Volumes) Server(ctx context.Context, id string) (cloud.Server, error) {
+	if err := ctx.Err(); err != nil {
+		return cloud.Server{}, err
+	}
+	return cloud.Server{}, stowage.Errorf(stowage.NotFound, "Server %.64s could not be found.", id)
+}
+
 // EachVolume goes through the directory. What is nobody's has no project.
 func (v *Volumes) EachVolume(ctx context.Context, fn func(cloud.Volume) error) error {
 	files, err := os.ReadDir(v.dir)

@@ -49,6 +49,8 @@ func (n *neighbour) fault(c call, client *gophercloud.ServiceClient, err error) 
 		return stowage.Wrap(stowage.Forbidden, cause, "%s", message)
 	case status == http.StatusForbidden:
 		return stowage.Wrap(stowage.Forbidden, cause, "The %s does not allow the backup service to do this.", n.name)
+	case status == http.StatusNotFound && c.sure && said.name != "itemNotFound":
+		return n.away(cause)
 	case status == http.StatusNotFound:
 		return stowage.Wrap(stowage.NotFound, cause, "%s", c.missing)
 	case status == http.StatusConflict:

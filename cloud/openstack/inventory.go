@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/gophercloud/gophercloud/v2"
@@ -128,6 +129,44 @@ func (i *Inventory) EachVolume(ctx context.Context, fn func(cloud.Volume) error)
 		}
 		return fn(b.volume())
 	})
+}
+
+// Server asks Nova once: who lists asks for many. A cloud whose catalog has lost its Nova
+// has not lost its servers.
+func (i *Inventory) Server(ctx context.Context, id string) (cloud.Server, error) {
+	gone := fmt.Sprintf("Server %.64s could not be found.", id)
+	if !plainID.MatchString(id) {
+		return cloud.Server{}, stowage.Errorf(stowage.NotFound, "%s", bound(gone))
+	}
+	if i.nova.missingService(ctx) {
+		return cloud.Server{}, i.nova.away(fmt.Errorf("get server %s: there is no such service", id))
+	}
+	var body struct {
+		Server serverBody `json:"server"`
+	}
+	err := i.nova.do(ctx, call{what: "get server " + id, missing: gone, sure: true}, func(ctx context.Context, client *gophercloud.ServiceClient) error {
+		_, err := client.Get(ctx, client.ServiceURL("servers", id), &body, nil)
+		if err == nil && (!strings.EqualFold(body.Server.ID, id) || body.Server.Status == "") {
+			err = errRubbish
+		}
+		return err
+	})
+	if err == nil && body.Server.ProjectID == "" {
+		err = errNobodys
+	}
+	if err != nil {
+		return cloud.Server{}, err
+	}
+	return body.Server.server(), nil
+}
+
+// Volume asks Cinder.
+func (i *Inventory) Volume(ctx context.Context, id string) (cloud.Volume, error) {
+	vol, err := i.volumes.get(ctx, call{sure: true}, id)
+	if err == nil && vol.ProjectID == "" {
+		err = errNobodys
+	}
+	return vol, err
 }
 
 // each pages through a list, and calls fn for every item.

@@ -27,6 +27,7 @@ func newNova(t *testing.T) (*nova, *rig, *openstack.Inventory) {
 	n := &nova{pageSize: 1000}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /compute/v2.1/servers/detail", n.list)
+	mux.HandleFunc("GET /compute/v2.1/servers/{id}", n.show)
 	mux.HandleFunc("GET /compute/v2.1/flavors/detail", listOf("flavors",
 		map[string]any{"id": "1", "name": "m1.tiny", "ram": 512, "os-flavor-access:is_public": true},
 		map[string]any{"id": "p", "name": "private", "ram": 512, "os-flavor-access:is_public": false}))
@@ -43,6 +44,13 @@ func newNova(t *testing.T) (*nova, *rig, *openstack.Inventory) {
 	})
 	mux.HandleFunc("GET /volume/v3/"+serviceProject+"/types", listOf("volume_types",
 		map[string]any{"id": "t1", "name": "ceph", "is_public": true, "os-volume-type-access:is_public": true}))
+	mux.HandleFunc("GET /volume/v3/"+serviceProject+"/volumes/{id}", func(w http.ResponseWriter, r *http.Request) {
+		if r.PathValue("id") != rootVolume {
+			refuse(w, 404, "itemNotFound", "Volume could not be found.")
+			return
+		}
+		reply(w, 200, map[string]any{"volume": map[string]any{"id": rootVolume, "name": "root", "status": "available", "size": 5, "os-vol-tenant-attr:tenant_id": demo.ProjectID}})
+	})
 	mux.HandleFunc("GET /volume/v3/"+serviceProject+"/volumes/detail", listOf("volumes",
 		map[string]any{"id": "v1", "name": "root", "status": "in-use", "size": 5, "volume_type": "ceph", "bootable": "true",
 			"os-vol-tenant-attr:tenant_id": demo.ProjectID, "created_at": "2026-11-20T10:00:00.000000", "attachments": []any{
@@ -97,6 +105,18 @@ func (n *nova) list(w http.ResponseWriter, r *http.Request) {
 		begun = begun || s["id"] == q.Get("marker")
 	}
 	reply(w, 200, map[string]any{"servers": list})
+}
+
+// show gives a server that the list may lack; deleted ones are shown to nobody.
+func (n *nova) show(w http.ResponseWriter, r *http.Request) {
+	n.queries = append(n.queries, r.URL.Path)
+	n.versions = append(n.versions, r.Header.Get("X-OpenStack-Nova-API-Version"))
+	at := slices.IndexFunc(n.servers, func(s map[string]any) bool { return s["id"] == r.PathValue("id") && s["status"] != "DELETED" })
+	if at < 0 {
+		refuse(w, 404, "itemNotFound", "Instance could not be found.")
+		return
+	}
+	reply(w, 200, map[string]any{"server": n.servers[at]})
 }
 
 func (n *nova) server(id, status, updated string) {
@@ -211,4 +231,55 @@ func TestWhatIsNobodysIsNotShownToEverybody(t *testing.T) {
 	g.answer("GET /volume", 200, `{"volumes":[{"id":"v1","status":"available","size":1}]}`)
 	err = inventory.EachVolume(t.Context(), func(cloud.Volume) error { t.Error("a volume"); return nil })
 	wantCode(t, err, stowage.Forbidden)
+}
+
+const aServer = "33333333-0000-4000-8000-000000000000"
+
+func TestAServerIsGoneOnNovasOwnWordOnly(t *testing.T) {
+	n, g, inventory := newNova(t)
+	n.server(aServer, "ACTIVE", "2026-11-20T00:00:00Z")
+	got, err := inventory.Server(t.Context(), aServer)
+	var listed cloud.Server
+	if err := inventory.EachServer(t.Context(), time.Time{}, func(s cloud.Server) error { listed = s; return nil }); err != nil {
+		t.Fatal(err)
+	}
+	if err != nil || fmt.Sprint(got) != fmt.Sprint(listed) || n.versions[0] != "2.26" {
+		t.Errorf("alone it is %v, %v, in the list %v", got, err, listed)
+	}
+	n.servers[0]["status"] = "DELETED"
+	missing := func() error { _, err := inventory.Server(t.Context(), aServer); return err }
+	wantCode(t, missing(), stowage.NotFound)
+	n.queries = nil
+	for what, c := range map[string]struct {
+		status int
+		body   string
+		code   stowage.Code
+	}{
+		"a cell is down":       {500, `{"computeFault":{"code":500,"message":"Cell c1 is not responding"}}`, stowage.Unavailable},
+		"a proxy has no Nova":  {404, `<html>404 Not Found</html>`, stowage.Unavailable},
+		"somebody else's word": {404, `{"error":{"code":404,"message":"Not here"}}`, stowage.Unavailable},
+		"another server":       {200, `{"server":{"id":"x","status":"ACTIVE","tenant_id":"p"}}`, stowage.Unavailable},
+		"nobody's":             {200, `{"server":{"id":"` + aServer + `","status":"ACTIVE"}}`, stowage.Forbidden},
+		"not allowed":          {403, `{"forbidden":{"code":403,"message":"Policy"}}`, stowage.Forbidden},
+	} {
+		g.answer("GET /compute/v2.1/servers/", c.status, c.body)
+		if err := missing(); stowage.CodeOf(err) != c.code {
+			t.Errorf("%s: %v, want %s", what, err, c.code)
+		}
+	}
+	delete(g.session.endpoints, "compute")
+	wantCode(t, missing(), stowage.Unavailable)
+}
+
+func TestAVolumeIsGoneOnCindersOwnWordOnly(t *testing.T) {
+	_, g, inventory := newNova(t)
+	if v, err := inventory.Volume(t.Context(), rootVolume); err != nil || v.Name != "root" || v.ProjectID != demo.ProjectID {
+		t.Errorf("%+v, %v", v, err)
+	}
+	missing := func() error { _, err := inventory.Volume(t.Context(), dataVolume); return err }
+	wantCode(t, missing(), stowage.NotFound)
+	g.answer("GET /volume", 404, "<html>404 Not Found</html>")
+	wantCode(t, missing(), stowage.Unavailable)
+	g.answer("GET /volume", 403, `{"forbidden":{"code":403,"message":"Policy"}}`)
+	wantCode(t, missing(), stowage.Forbidden)
 }

@@ -47,6 +47,7 @@ type call struct {
 	missing string      // for the user, when the answer is 404
 	again   bool        // may be sent again: nothing happens twice
 	creates bool        // makes something: what is missing is what it is to be made of
+	sure    bool        // a 404 counts in the service's own words only: a proxy may have none behind it
 }
 
 // in gives the neighbour as the service sees it from inside a project, by the rights

@@ -22,7 +22,7 @@ type Vendor struct {
 
 	InventoryInterval time.Duration `name:"inventory_interval" default:"600" min:"0" help:"Seconds between two looks of the managers at what servers and volumes there are; 0: only when somebody asks for one."`
 
-	MaxRequestBody int64 `name:"max_request_body_size" default:"1048576" min:"1" help:"Bytes of a request's body, at most. Clients send back lists of whole objects."`
+	MaxRequestBody int64 `name:"max_request_body_size" default:"4194304" min:"1" help:"Bytes of a request's body, at most. Clients send back whole policies with all their entities."`
 }
 
 // Mail is [mail].

@@ -1,6 +1,7 @@
 package harness
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"sync"
@@ -19,6 +20,8 @@ type Nova struct {
 	volumes func(*cloud.Volume)
 	kinds   map[stowage.ResourceKind][]stowage.Resource
 	asked   []time.Time
+	alone   []string
+	out     map[string]error
 	err     error
 }
 
@@ -40,6 +43,18 @@ func (n *Nova) Purge(id string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.servers = slices.DeleteFunc(n.servers, func(o server) bool { return o.ID == id })
+}
+
+// LeaveOut makes lists lack these servers and volumes from now on, and no others, as
+// Nova's lack the servers of a cell that is down. Whoever asks for one of them alone gets
+// the error; nil: gets it.
+func (n *Nova) LeaveOut(err error, ids ...string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.out = map[string]error{}
+	for _, id := range ids {
+		n.out[id] = err
+	}
 }
 
 // Change makes the inventory tell something else of volumes.
@@ -77,10 +92,10 @@ func (n *Nova) Asked() []time.Time {
 func (n *Nova) EachServer(_ context.Context, since time.Time, fn func(cloud.Server) error) error {
 	n.mu.Lock()
 	n.asked = append(n.asked, since)
-	servers, err := slices.Clone(n.servers), n.err
+	servers, out, err := slices.Clone(n.servers), n.out, n.err
 	n.mu.Unlock()
 	for _, s := range servers {
-		if err == nil && !s.changed.Before(since) && (!s.Deleted || !since.IsZero()) {
+		if _, lacks := out[s.ID]; !lacks && err == nil && !s.changed.Before(since) && (!s.Deleted || !since.IsZero()) {
 			err = fn(s.Server)
 		}
 	}
@@ -90,14 +105,55 @@ func (n *Nova) EachServer(_ context.Context, since time.Time, fn func(cloud.Serv
 // EachVolume tells of the files.
 func (n *Nova) EachVolume(ctx context.Context, fn func(cloud.Volume) error) error {
 	n.mu.Lock()
-	change := n.volumes
+	change, out := n.volumes, n.out
 	n.mu.Unlock()
 	return n.Volumes.EachVolume(ctx, func(v cloud.Volume) error {
+		if _, lacks := out[v.ID]; lacks {
+			return nil
+		}
 		if change != nil {
 			change(&v)
 		}
 		return fn(v)
 	})
+}
+
+// AskedFor gives the servers and volumes that were asked for alone.
+func (n *Nova) AskedFor() []string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return slices.Clone(n.alone)
+}
+
+// Server gives one that is not deleted.
+func (n *Nova) Server(_ context.Context, id string) (cloud.Server, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.alone = append(n.alone, id)
+	if err := cmp.Or(n.err, n.out[id]); err != nil {
+		return cloud.Server{}, err
+	}
+	at := slices.IndexFunc(n.servers, func(s server) bool { return s.ID == id && !s.Deleted })
+	if at < 0 {
+		return cloud.Server{}, stowage.Errorf(stowage.NotFound, "Server %s could not be found.", id)
+	}
+	return n.servers[at].Server, nil
+}
+
+// Volume gives that of a file.
+func (n *Nova) Volume(ctx context.Context, id string) (cloud.Volume, error) {
+	n.mu.Lock()
+	n.alone = append(n.alone, id)
+	change, err := n.volumes, n.out[id]
+	n.mu.Unlock()
+	if err != nil {
+		return cloud.Volume{}, err
+	}
+	v, err := n.Volumes.Volume(ctx, id)
+	if err == nil && change != nil {
+		change(&v)
+	}
+	return v, err
 }
 
 // Resources gives what was offered.
