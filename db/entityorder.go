@@ -7,20 +7,20 @@ import (
 	"time"
 )
 
-// latest asks something of the newest backup of an entity that can be restored, as
-// LatestBackups has it; without one it is the other. Of each entity that is two steps along
-// indexes, and one to the row: in a list of all of them that is what it takes.
-func latest(what, other string) string {
-	return `COALESCE((SELECT ` + what + ` FROM backups b WHERE b.id =
-		(SELECT MAX(g.id) FROM backups g WHERE g.volume_id = entities.id AND g.status IN ('available', 'restoring'))), ` + other + `)`
-}
+// goodOf are the backups of an entity that can be restored; the newest of them is that of
+// the latest snapshot, as LatestBackups has it, and one step along an index finds it. The
+// small letters keep a page that is reached from its end from turning this order round.
+const (
+	goodOf   = ` FROM backups b WHERE b.volume_id = entities.id AND b.status IN ('available', 'restoring')`
+	newestOf = goodOf + ` ORDER BY b.snapshot_at desc, b.id desc LIMIT 1`
+)
 
 // entityOrders are the orders that a list of entities can have, besides "fresh".
 var entityOrders = map[string]string{
 	"name": "name", "present": "present", "id": "id",
 	"policy": `COALESCE((SELECT p.name FROM policy_entities o JOIN policies p ON p.id = o.policy_id WHERE o.entity_id = entities.id AND o.kind = 'backup'), '')`,
-	"latest": latest("b.snapshot_at", "0"),
-	"size":   latest("b.stored_bytes", "0"),
+	"latest": `COALESCE((SELECT MAX(b.snapshot_at)` + goodOf + `), 0)`,
+	"size":   `COALESCE((SELECT b.stored_bytes` + newestOf + `), 0)`,
 }
 
 // order is that of a page of entities, with its arguments: equals are told apart by
@@ -63,6 +63,6 @@ func fresh(due map[string]time.Time) (string, []any) {
 		since.WriteString(" WHEN o.policy_id IN (" + marks + ") THEN ?")
 		args = append(append(args, policies...), when)
 	}
-	return `COALESCE((` + latest("CASE WHEN b.snapshot_at > b.created_at THEN b.snapshot_at ELSE b.created_at END", "-1") + ` >=
+	return `COALESCE((COALESCE((SELECT CASE WHEN b.snapshot_at > b.created_at THEN b.snapshot_at ELSE b.created_at END` + newestOf + `), -1) >=
 		(SELECT CASE` + since.String() + ` END FROM policy_entities o WHERE o.entity_id = entities.id AND o.kind = 'backup')) + 1, 0)`, args
 }

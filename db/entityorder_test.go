@@ -25,7 +25,7 @@ func TestEntitiesAreOrderedByWhatIsKnownOfThem(t *testing.T) {
 		backups := []struct {
 			of, status string
 			bytes, at  int64
-		}{{"e2", "available", 1000, 900}, {"e3", "available", 7, 700}, {"e3", "restoring", 3000, 100}, {"e4", "available", 1, 200}, {"e4", "error", 9000, 5000}, {"e5", "available", 1, 999}, {"e5", "available", 2000, 800}}
+		}{{"e2", "available", 1000, 900}, {"e3", "restoring", 3000, 100}, {"e3", "available", 7, 50}, {"e4", "available", 1, 200}, {"e4", "error", 9000, 5000}, {"e5", "available", 2000, 800}, {"e5", "available", 1, 799}}
 		bulk(t, d, len(backups), `INSERT INTO backups (uuid, project_id, user_id, name, description, container, status, volume_id, volume, size_gib, manifest, verified_at,
 			stored_bytes, snapshot_at, created_at, updated_at) VALUES `, func(i int) []any {
 			b := backups[i]
