@@ -27,7 +27,7 @@ type ScheduleDetails struct {
 // Timetable is when a schedule is due; all of it in UTC. Package timetable tells
 // what that means.
 type Timetable struct {
-	At          time.Duration  `json:"at,omitempty"` // after midnight, without an interval
+	At          time.Duration  `json:"at,omitempty"` // after midnight; with an interval it means nothing, and is kept
 	Interval    *Interval      `json:"interval,omitempty"`
 	Days        []time.Weekday `json:"days,omitempty"`        // empty: any
 	Months      []time.Month   `json:"months,omitempty"`      // empty: any

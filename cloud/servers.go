@@ -45,6 +45,9 @@ type Snapshot struct {
 	Mark         string // that it was taken for; empty: it is not known as ours
 }
 
+// SecurityGroup is one that ports can have.
+type SecurityGroup struct{ ID, Name string }
+
 // Servers is what Stowage asks of Nova and Neutron to protect whole servers. What
 // it builds it builds with the service's own rights in the server's project, which
 // the operator gives it there, and with the project's quota: Forbidden, with a
@@ -96,6 +99,10 @@ type Servers interface {
 	// RemoveSnapshots has Cinder remove snapshots of the project by their ids, and
 	// returns when they are gone: Unavailable while they are not. Gone is no error.
 	RemoveSnapshots(ctx context.Context, projectID string, ids []string) error
+
+	// SecurityGroups lists those that the project's ports can have: its own, and what
+	// others share with all. Nothing where the cloud has no Neutron.
+	SecurityGroups(ctx context.Context, projectID string) ([]SecurityGroup, error)
 
 	// Console gives the end of what the server wrote on its console, at most some
 	// hundred lines. Unavailable: there is none yet.

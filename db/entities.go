@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/stowage/stowage"
 )
@@ -37,6 +38,9 @@ type EntityFilter struct {
 	// Hosts lets the free text find the compute hosts, too, which are the
 	// operator's business.
 	Hosts bool
+	// Due is, of each policy that schedules carry out, since when its entities should have
+	// a backup; for the order "fresh".
+	Due map[string]time.Time
 }
 
 // Protection is how well an entity is protected.
@@ -66,8 +70,6 @@ func (p Protection) on(w *where) {
 		w.and(fmt.Sprintf(scheduled, "IN") + " AND restorable = 0")
 	}
 }
-
-var entityOrders = map[string]string{"name": "name", "present": "present", "id": "id"}
 
 func (f EntityFilter) where(scope Scope, p Page) where {
 	w := where{}
@@ -107,19 +109,16 @@ func (d *DB) Entities(ctx context.Context, scope Scope, f EntityFilter, p Page) 
 	if err != nil || total == 0 {
 		return nil, 0, err
 	}
-	q, args := entitiesQuery(w, p, total)
+	q, args := entitiesQuery(f, w, p, total)
 	list, err := query(ctx, d, "list entities", scanEntity, q, args...)
 	return list, total, err
 }
 
-func entitiesQuery(w where, p Page, total int) (string, []any) {
-	order := ordered(entityOrders, p, "id", false)
-	if _, known := entityOrders[p.Order]; !known {
-		order = "name ASC, id ASC"
-	}
+func entitiesQuery(f EntityFilter, w where, p Page, total int) (string, []any) {
+	order, by := f.order(p)
 	way, limit, offset := p.near(order, total)
 	return `SELECT ` + entityColumns + ` FROM (SELECT id AS at FROM entities WHERE ` + w.String() + ` ORDER BY ` + way + ` LIMIT ? OFFSET ?) page
-		JOIN entities ON entities.id = page.at ORDER BY ` + order, append(slices.Clone(w.args), limit, offset)
+		JOIN entities ON entities.id = page.at ORDER BY ` + order, slices.Concat(w.args, by, []any{limit, offset}, by)
 }
 
 // Entity gives one entity, listed or not: NotFound outside the scope, too.

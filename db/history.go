@@ -22,8 +22,9 @@ type HistoryFilter struct {
 	MinBytes    int64
 	Incremental *bool
 	Schedule    string
-	Policy      string
+	Policies    []string
 	Rule        string
+	Host        string // of the manager that works on it now
 	Mark        stowage.RetentionMark
 	Alone       bool // none that are part of a server's
 	Mountable   bool // stowage.Backup.Mountable
@@ -63,7 +64,11 @@ func (f HistoryFilter) where(scope Scope, p Page) where {
 	if f.Incremental != nil {
 		w.and("incremental = ?", *f.Incremental)
 	}
-	by(&w, f.Schedule, f.Policy, f.Rule)
+	by(&w, f.Schedule, "", f.Rule)
+	oneOf(&w, "policy_id", f.Policies)
+	if f.Host != "" {
+		w.and("id IN (SELECT j.backup_id FROM jobs j WHERE j.state = ? AND j.lease_owner LIKE ? ESCAPE '!')", stowage.JobRunning, like(f.Host + "/")[1:])
+	}
 	if f.Mountable {
 		w.and("status IN (?, ?) AND manifest NOT LIKE '%!_metadata' ESCAPE '!'", stowage.BackupAvailable, stowage.BackupRestoring)
 	}
@@ -84,7 +89,7 @@ func (f HistoryFilter) where(scope Scope, p Page) where {
 }
 
 func (f HistoryFilter) possible() bool {
-	return ascii(f.UUID+f.Schedule+f.Policy+f.Rule) && !slices.ContainsFunc(f.Entities, func(s string) bool { return !ascii(s) })
+	return ascii(f.UUID+f.Schedule+f.Rule+f.Host) && allASCII(append(slices.Clone(f.Entities), f.Policies...))
 }
 
 // History lists backups, the newest first, and tells how many there are in all.

@@ -90,21 +90,26 @@ func (d *DB) LatestJobs(ctx context.Context, backups []int64) (map[int64]stowage
 	return latest, nil
 }
 
-// MakingJobs gives, for each of the backups, the job that makes or made it.
-func (d *DB) MakingJobs(ctx context.Context, backups []int64) (map[int64]stowage.Job, error) {
-	making := make(map[int64]stowage.Job, len(backups))
+// MakingJobs gives, for each of the backups, the job that makes or made it, and of a
+// server's the one that follows, which stores it.
+func (d *DB) MakingJobs(ctx context.Context, backups []int64) (making, storing map[int64]stowage.Job, err error) {
+	making, storing = make(map[int64]stowage.Job, len(backups)), map[int64]stowage.Job{}
 	for part := range slices.Chunk(backups, 500) {
 		marks, args := markers(part)
-		jobs, err := d.queryJobs(ctx, `SELECT `+jobColumns+` FROM jobs WHERE backup_id IN (`+marks+`) AND kind IN (?, ?)`,
-			append(args, stowage.JobBackup, stowage.JobExport)...)
+		jobs, err := d.queryJobs(ctx, `SELECT `+jobColumns+` FROM jobs WHERE backup_id IN (`+marks+`) AND kind IN (?, ?, ?)`,
+			append(args, stowage.JobBackup, stowage.JobExport, stowage.JobStore)...)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		for _, j := range jobs {
-			making[j.BackupID] = j
+			if j.Kind == stowage.JobStore {
+				storing[j.BackupID] = j
+			} else {
+				making[j.BackupID] = j
+			}
 		}
 	}
-	return making, nil
+	return making, storing, nil
 }
 
 // BackupJobs gives all jobs of one backup, in the order they were written.

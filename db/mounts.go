@@ -128,7 +128,9 @@ type MountFilter struct {
 	Over     *bool
 }
 
-var mountOrders = map[string]string{"created": "created_at", "state": "state", "host": "host", "unmount": "unmount_at", "snapshot": "backup_id"}
+var mountOrders = map[string]string{"created": "created_at", "state": "state", "host": "host", "unmount": "unmount_at", "snapshot": "backup_id",
+	"mode": `(CASE WHEN details LIKE '%"mode":"MANUAL"%' THEN 1 ELSE 0 END)`, // there are two
+}
 
 // Mounts lists mounts, the newest first, and tells how many there are in all.
 func (d *DB) Mounts(ctx context.Context, scope Scope, f MountFilter, p Page) ([]stowage.Mount, int, error) {

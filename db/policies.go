@@ -117,7 +117,9 @@ type PolicyFilter struct {
 	Entities []string // those of them
 }
 
-var policyOrders = map[string]string{"name": "name", "active": "active", "priority": "priority", "created": "created_at"}
+var policyOrders = map[string]string{"name": "name", "active": "active", "priority": "priority", "created": "created_at",
+	"average": `(SELECT COALESCE(AVG(b.stored_bytes), 0) FROM backups b WHERE b.policy_id = policies.id AND b.status = 'available')`, // as in PolicyFacts
+}
 
 func (f PolicyFilter) where(scope Scope, p Page) where {
 	w := where{}

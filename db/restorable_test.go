@@ -158,7 +158,7 @@ func TestListsByProtectionReadNoBackups(t *testing.T) {
 		}
 		for _, p := range []Protection{Unscheduled, Secured, Unsecured} {
 			page := Page{Limit: 20, Offset: 100}
-			q, args := entitiesQuery(EntityFilter{Protection: p}.where(Scope{}, page), page, 3000)
+			q, args := entitiesQuery(EntityFilter{}, EntityFilter{Protection: p}.where(Scope{}, page), page, 3000)
 			plan := planOf(t, d, q[strings.Index(q, "(SELECT")+1:strings.Index(q, ") page")], args...)
 			low := strings.ToLower(plan)
 			if !strings.Contains(plan, "entities_listed") || strings.Contains(low, "backups") || strings.Contains(low, "filesort") || strings.Contains(low, "temp b-tree") {

@@ -172,8 +172,11 @@ func (d *DB) PolicySchedules(ctx context.Context, policies []string) (map[string
 		pairs, err := query(ctx, d, "list schedules of policies", scanName, `SELECT DISTINCT r.policy_id, s.schedule_id FROM policy_rules r
 			JOIN rule_schedules s ON s.rule_id = r.id JOIN policies p ON p.id = r.policy_id
 			WHERE r.active = 1 AND p.active = 1 AND r.policy_id IN (`+marks+`)`, args...)
-		if err != nil || len(pairs) == 0 {
-			return out, err
+		if err != nil {
+			return nil, err
+		}
+		if len(pairs) == 0 {
+			continue
 		}
 		var ids []string
 		for _, p := range pairs {

@@ -60,12 +60,18 @@ type TaskFilter struct {
 	Schedule string
 	Policy   string
 	Rule     string
+
+	// What a page's free text finds besides names and ids: states and kinds are shown in
+	// other words than the table has.
+	TextStates []stowage.JobState
+	TextKinds  []stowage.JobKind
 }
 
-// taskOrders are the orders that a list of tasks can have.
+// taskOrders are the orders that a list of tasks can have. By origin, those that users
+// asked for are beside each other, and those of each schedule.
 var taskOrders = map[string]string{
 	"state": "state", "kind": "kind", "priority": "priority", "created": "seq", "started": "started_at",
-	"finished": "finished_at", "progress": "percent",
+	"finished": "finished_at", "progress": "percent", "origin": "schedule_id",
 }
 
 func (f TaskFilter) where(scope Scope) where {
@@ -117,16 +123,6 @@ func by(w *where, schedule, policy, rule string) {
 	}
 }
 
-// holding gives the words that a text is a part of.
-func holding[T ~string](part string, words ...T) (found []T) {
-	for _, w := range words {
-		if strings.Contains(string(w), strings.ToLower(part)) {
-			found = append(found, w)
-		}
-	}
-	return found
-}
-
 // asciiOr gives what no column of ASCII holds in place of what none may be
 // compared with.
 func asciiOr(s string) string {
@@ -138,7 +134,7 @@ func asciiOr(s string) string {
 
 // possible reports whether there can be such jobs at all.
 func (f TaskFilter) possible() bool {
-	all := append([]string{f.ID, f.Backup, f.Parent, f.Flow, f.Schedule, f.Policy, f.Rule}, f.Entities...)
+	all := append([]string{f.ID, f.Backup, f.Parent, f.Flow, f.Schedule, f.Policy, f.Rule, f.Host}, f.Entities...)
 	for _, s := range f.States {
 		all = append(all, string(s))
 	}
@@ -156,7 +152,7 @@ func (d *DB) Tasks(ctx context.Context, scope Scope, f TaskFilter, p Page) ([]st
 		return nil, 0, nil
 	}
 	w := f.where(scope)
-	if err := d.withText(ctx, &w, p.Filter); err != nil {
+	if err := d.withText(ctx, &w, f, p.Filter); err != nil {
 		return nil, 0, err
 	}
 	total, err := d.count(ctx, "count tasks", `SELECT COUNT(*) FROM jobs WHERE `+w.String(), w.args)

@@ -70,7 +70,8 @@ func TestTasksAreListedNewestFirstAndFiltered(t *testing.T) {
 			"named so":                  {p: Page{Filter: "100%"}, want: []int{4}},
 			"named with a percent":      {p: Page{Filter: "%"}, want: []int{4}},
 			"with text of all letters":  {p: Page{Filter: "名"}, want: nil},
-			"in a state":                {p: Page{Filter: "RUNN"}, want: []int{1}},
+			"in a state":                {f: TaskFilter{TextStates: []stowage.JobState{stowage.JobRunning}}, p: Page{Filter: "RUNN"}, want: []int{1}},
+			"of a kind, or named so":    {f: TaskFilter{TextKinds: []stowage.JobKind{stowage.JobRestore}}, p: Page{Filter: "100%"}, want: []int{4, 2}},
 			"by priority":               {p: Page{Order: "priority"}, want: []int{0, 2, 4, 1}},
 			"by priority down":          {p: Page{Order: "priority", Descending: true}, want: []int{1, 4, 2, 0}},
 			"oldest first":              {p: Page{Order: "created"}, want: []int{0, 1, 2, 4}},
@@ -220,7 +221,7 @@ func TestPagesOfTasksWalkAlongAnIndex(t *testing.T) {
 			q, args := tasksQuery(c.f.where(c.scope), Page{Limit: 20, Offset: 100}, 3000)
 			add(what, c.index, q, args)
 		}
-		q, args := entitiesQuery(EntityFilter{}.where(Scope{}, Page{}), Page{Limit: 20, Offset: 100}, 3000)
+		q, args := entitiesQuery(EntityFilter{}, EntityFilter{}.where(Scope{}, Page{}), Page{Limit: 20, Offset: 100}, 3000)
 		add("all entities", "entities_listed", q, args)
 		for _, q := range list {
 			plan := planOf(t, d, q.query, q.args...)

@@ -3,8 +3,6 @@ package db
 import (
 	"context"
 	"strings"
-
-	"github.com/stowage/stowage"
 )
 
 // How many entities may have a text in their names and still be told to the database one
@@ -16,20 +14,17 @@ const (
 	namedBeside = 100
 )
 
-// withText wants tasks to have a text in their state, their kind or the name of what they
-// are about, or as the id of that or their own. What other tables know is looked up
+// withText wants tasks to be of a state or a kind that the filter names for the text, or to
+// have it in the name of what they are about, or as the id of that or their own. What other tables know is looked up
 // first: what is asked of the jobs then stands in one index, and mostly in few
 // entries of it.
-func (d *DB) withText(ctx context.Context, w *where, text string) error {
+func (d *DB) withText(ctx context.Context, w *where, f TaskFilter, text string) error {
 	if text == "" {
 		return nil
 	}
 	has := where{}
-	// States and kinds are words of ASCII that a database compares to the letter.
-	oneOf(&has, "state", holding(text, stowage.JobQueued, stowage.JobRunning, stowage.JobFinished, stowage.JobFailed, stowage.JobCancelled))
-	oneOf(&has, "kind", holding(text, stowage.JobBackup, stowage.JobExport, stowage.JobStore,
-		stowage.JobRestore, stowage.JobImport, stowage.JobDelete, stowage.JobInventory, stowage.JobRecovery, stowage.JobCleanup,
-		stowage.JobSnapshot, stowage.JobSnapshotCleanup, stowage.JobMount, stowage.JobUnmount))
+	oneOf(&has, "state", f.TextStates)
+	oneOf(&has, "kind", f.TextKinds)
 	most := namedAlone
 	if len(has.conditions) > 0 {
 		most = namedBeside

@@ -20,6 +20,7 @@ type Point struct {
 	Schedule     Entity       // that asked for it; else empty
 	Rule         Entity       // likewise
 	Made         *stowage.Job // that makes or made it; nil: nobody knows any more
+	Stored       *stowage.Job // of a server's: that stores it; nil: it has not come to that
 	Directory    bool         // it stands in a directory, not in Swift
 }
 
@@ -52,7 +53,7 @@ func (s *Service) points(ctx context.Context, list []stowage.Backup) ([]Point, e
 	if err != nil {
 		return nil, err
 	}
-	jobs, err := s.DB.MakingJobs(ctx, ids)
+	making, storing, err := s.DB.MakingJobs(ctx, ids)
 	if err != nil {
 		return nil, err
 	}
@@ -75,8 +76,11 @@ func (s *Service) points(ctx context.Context, list []stowage.Backup) ([]Point, e
 		if points[i].Entity.Name == "" {
 			points[i].Entity.Name = v.Volume.Name
 		}
-		if j, ok := jobs[v.ID]; ok {
+		if j, ok := making[v.ID]; ok {
 			points[i].Made = &j
+		}
+		if j, ok := storing[v.ID]; ok {
+			points[i].Stored = &j
 		}
 	}
 	return points, nil
@@ -192,6 +196,12 @@ type Protected struct {
 
 // Entities lists the scope's protected entities by name, and how many there are.
 func (s *Service) Entities(ctx context.Context, scope db.Scope, f db.EntityFilter, p db.Page) ([]Protected, int, error) {
+	if p.Order == "fresh" {
+		var err error
+		if f.Due, err = s.allDue(ctx); err != nil {
+			return nil, 0, err
+		}
+	}
 	list, total, err := s.DB.Entities(ctx, scope, f, p)
 	if err != nil {
 		return nil, 0, err

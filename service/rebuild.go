@@ -199,6 +199,19 @@ func ports(was []stowage.ServerPort, wishes []NetworkWish) ([]stowage.ServerPort
 	return out, nil
 }
 
+// SecurityGroups lists those that a server of the project can be given.
+func (s *Service) SecurityGroups(ctx context.Context, projectID string) ([]Entity, error) {
+	if s.Servers == nil {
+		return nil, nil
+	}
+	list, err := s.Servers.SecurityGroups(ctx, projectID)
+	groups := make([]Entity, len(list))
+	for i, g := range list {
+		groups[i] = Entity{g.ID, cmp.Or(g.Name, g.ID)}
+	}
+	return groups, err
+}
+
 // RestoreDisk begins the restore of one volume of a server, as the plan says. To ask
 // again finds the job there.
 func (s *Service) RestoreDisk(ctx context.Context, parent stowage.Job, d stowage.RebuildDisk) error {

@@ -152,10 +152,16 @@ func (s *Service) policiesOf(ctx context.Context, list []stowage.Entity) (map[st
 	for _, p := range policies {
 		used = append(used, p[0])
 	}
-	slices.Sort(used)
-	schedules, err := s.DB.PolicySchedules(ctx, slices.Compact(used))
+	due, err := s.dueSince(ctx, compact(used))
+	return policies, due, err
+}
+
+// dueSince gives, of those of the policies that schedules carry out, since when their
+// entities should have a backup.
+func (s *Service) dueSince(ctx context.Context, policies []string) (map[string]time.Time, error) {
+	schedules, err := s.DB.PolicySchedules(ctx, policies)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	due := map[string]time.Time{}
 	for policy, all := range schedules {
@@ -167,8 +173,25 @@ func (s *Service) policiesOf(ctx context.Context, list []stowage.Entity) (map[st
 			}
 		}
 	}
-	return policies, due, nil
+	return due, nil
 }
+
+// allDue are those of all policies of backups.
+func (s *Service) allDue(ctx context.Context) (map[string]time.Time, error) {
+	list, _, err := s.DB.Policies(ctx, db.Scope{}, db.PolicyFilter{Kind: stowage.PolicyBackup}, db.Page{Limit: maxDue})
+	if err != nil {
+		return nil, err
+	}
+	ids := make([]string, len(list))
+	for i, p := range list {
+		ids[i] = p.ID
+	}
+	return s.dueSince(ctx, ids)
+}
+
+// maxDue bounds how many policies an order looks at; the entities of more are as if
+// no schedule said anything of them.
+const maxDue = 2000
 
 // unsaidWindow is how long after its due time a run begins at most where no window
 // was said: whoever wants it at ten does not want it at noon.

@@ -3,6 +3,7 @@ package vendor
 import (
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"time"
 
@@ -52,22 +53,23 @@ func historyFilter(q url.Values) db.HistoryFilter {
 			f.Statuses = append(f.Statuses, nobodys)
 		}
 	}
-	if n, err := strconv.ParseInt(value(q, "min-size"), 10, 64); err == nil {
-		f.MinBytes = n
+	if n, err := readNumber(value(q, "min-size")); err == nil {
+		f.MinBytes = n.n
 	}
-	if kinds := enums(q, "type"); len(kinds) > 0 {
-		incremental := kinds[0] == "INCREMENTAL"
+	kinds := enums(q, "type")
+	full, incremental := slices.Contains(kinds, "FULL"), slices.Contains(kinds, "INCREMENTAL")
+	switch {
+	case full != incremental:
 		f.Incremental = &incremental
-		if !incremental && kinds[0] != "FULL" {
-			f.UUID = nobodys
-		}
+	case len(kinds) > 0 && !full:
+		f.UUID = nobodys
 	}
 	if d := value(q, "backup-destination"); d != "" {
 		if f.Project, f.Container = destination(d); f.Project == nobodys {
 			f.Project = "" // a container of that name, of whatever project
 		}
 	}
-	f.Schedule, f.Policy, f.Rule = value(q, "schedule"), value(q, "backup-policy"), value(q, "backup-rule")
+	f.Schedule, f.Policies, f.Rule, f.Host = value(q, "schedule"), values(q, "backup-policy"), value(q, "backup-rule"), value(q, "node")
 	// A chain of backups is not there yet.
 	for _, name := range []string{"parent-backup", "root-backup", "hypervisor"} {
 		if value(q, name) != "" {

@@ -67,7 +67,10 @@ func backupView(p service.Point) backup {
 	if j := p.Made; j != nil {
 		v.Times.QueuedExport, v.Times.Export = between(j.CreatedAt, j.StartedAt), between(j.StartedAt, j.FinishedAt)
 	}
-	v.Duration = v.Times.QueuedExport + v.Times.Export
+	if j := p.Stored; j != nil {
+		v.Times.QueuedStore, v.Times.Store = between(j.CreatedAt, j.StartedAt), between(j.StartedAt, j.FinishedAt)
+	}
+	v.Duration = v.Times.QueuedExport + v.Times.Export + v.Times.QueuedStore + v.Times.Store
 	return v
 }
 

@@ -9,10 +9,10 @@ var infrastructureTold = group{"infrastructure", "What the cloud has to choose f
 	"GET /network":                    {is: "Lists networks", asks: []ask{managerAsk}, gives: []ref{}},
 	"GET /network/shared":             {is: "Lists networks that every project may use", gives: []ref{}},
 	"GET /projects":                   {is: "Lists projects", gives: []project{}},
-	"GET /hypervisors":                {is: "Lists compute hosts with servers, to the integration account", gives: []hypervisor{}},
+	"GET /hypervisors":                {is: "Lists compute hosts with servers, to the integration account", paged: true, byName: true, finds: "its name", orders: hypervisorOrders.columns(), gives: []hypervisor{}},
 	"GET /hypervisors/{guid}":         {is: "Shows a compute host, to the integration account", gives: hypervisor{}},
-	"GET /nodes":                      {is: "Lists managers, to the integration account", gives: []node{}},
-	"GET /backup-destinations":        {is: "Lists containers that hold backups, and the default one", paged: true, gives: []backupDestination{}},
+	"GET /nodes":                      {is: "Lists managers, to the integration account", paged: true, byName: true, finds: "its name", orders: nodeOrders.columns(), gives: []node{}},
+	"GET /backup-destinations":        {is: "Lists containers that hold backups, and the default one", paged: true, byName: true, finds: "its name", orders: destinationOrders.columns(), gives: []backupDestination{}},
 	"POST /backup-destinations/usable-for-vms": {
 		is: "Lists the destinations that all of these can be backed up to", sends: several[ref]{}, example: `[{"guid":"..."}]`, gives: []ref{},
 	},

@@ -18,7 +18,7 @@ var taskAsks = []ask{
 	{names: "hypervisor", text: "Finds nothing."}, {names: "mounted-backup-assigned", text: "Finds nothing."},
 }
 
-const taskText = "its state or type, or the name of what it is about; or its guid, or that of what it is about"
+const taskText = "its state or type, by name or description, or the name of what it is about; or its guid, or that of what it is about"
 
 const restoreMore = "Clients name the original as `dstProtectedEntity` of every restore, so only `overwrite` writes to it."
 

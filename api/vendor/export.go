@@ -3,6 +3,7 @@ package vendor
 import (
 	"context"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -113,8 +114,8 @@ func (a *API) exportRequests(r request, body exportBody) ([]begin, error) {
 	}
 	user := api.User(r.Request, r.caller)
 	var list []begin
-	for _, e := range body.Entities {
-		p, err := a.Service.Entity(r.Context(), r.scope, e.GUID)
+	for _, guid := range once(each(body.Entities, func(e ref) string { return e.GUID })) {
+		p, err := a.Service.Entity(r.Context(), r.scope, guid)
 		if err != nil {
 			return nil, err
 		}
@@ -136,6 +137,16 @@ func (a *API) exportRequests(r request, body exportBody) ([]begin, error) {
 		list = append(list, func(ctx context.Context) (stowage.Backup, error) { return a.Service.BackupVolume(ctx, user, req) })
 	}
 	return list, nil
+}
+
+// once gives the guids in their order, each where it is named first.
+func once(guids []string) (out []string) {
+	for _, guid := range guids {
+		if !slices.Contains(out, guid) {
+			out = append(out, guid)
+		}
+	}
+	return out
 }
 
 func (a *API) exportServer(r request, req service.BackupRequest) (begin, error) {

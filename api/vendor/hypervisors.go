@@ -31,7 +31,11 @@ func (a *API) hypervisors(w http.ResponseWriter, r request) error {
 	if err != nil {
 		return err
 	}
-	respond(w, each(list, a.hypervisorView), len(list))
+	shown, total, err := short(r, list, func(h db.ComputeHost) string { return h.Name }, hypervisorOrders)
+	if err != nil {
+		return err
+	}
+	respond(w, each(shown, a.hypervisorView), total)
 	return nil
 }
 

@@ -102,20 +102,24 @@ func (n *number) UnmarshalJSON(data []byte) error {
 	if err := t.UnmarshalJSON(data); err != nil {
 		return err
 	}
-	s := strings.TrimSpace(string(t))
-	if *n = (number{}); s == "" {
-		return nil
+	var err error
+	*n, err = readNumber(string(t))
+	return err
+}
+
+// readNumber reads the text of a number.
+func readNumber(s string) (number, error) {
+	if s = strings.TrimSpace(s); s == "" {
+		return number{}, nil
 	}
 	if whole, err := strconv.ParseInt(s, 10, 64); err == nil {
-		*n = number{true, whole}
-		return nil
+		return number{true, whole}, nil
 	}
 	f, err := strconv.ParseFloat(s, 64)
 	if err != nil || math.IsNaN(f) || math.Abs(f) >= 1<<63 {
-		return fmt.Errorf("%.40s is no number", s)
+		return number{}, fmt.Errorf("%.40s is no number", s)
 	}
-	*n = number{true, int64(f)}
-	return nil
+	return number{true, int64(f)}, nil
 }
 
 // truth is true or false, or the text of one.

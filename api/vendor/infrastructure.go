@@ -20,6 +20,7 @@ type manager struct {
 	URL  string `json:"url"`
 	Name string `json:"name"`
 	Type enum   `json:"type"`
+	Mode enum   `json:"vmExportImportMode"`
 }
 
 func (a *API) manager() manager {
@@ -27,7 +28,7 @@ func (a *API) manager() manager {
 	if u, err := url.Parse(a.KeystoneURL); err == nil && u.Host != "" {
 		name = u.Hostname()
 	}
-	return manager{managerGUID, a.KeystoneURL, name, enumOf("OPENSTACK")}
+	return manager{managerGUID, a.KeystoneURL, name, enumOf("OPENSTACK"), enumOf("DISK_ATTACHMENT")}
 }
 
 func (a *API) managerRef() *ref { m := a.manager(); return &ref{m.GUID, m.Name} }
@@ -75,7 +76,11 @@ func (a *API) nodes(w http.ResponseWriter, r request) error {
 	if err != nil {
 		return err
 	}
-	respond(w, each(list, nodeView), len(list))
+	shown, total, err := short(r, each(list, nodeView), func(n node) string { return n.Name }, nodeOrders)
+	if err != nil {
+		return err
+	}
+	respond(w, shown, total)
 	return nil
 }
 
@@ -140,17 +145,15 @@ func destinationType(directory bool) enum {
 }
 
 func (a *API) destinations(w http.ResponseWriter, r request) error {
-	p, err := page(r.URL.Query(), nil)
-	if err != nil {
-		return err
-	}
 	list, err := a.Service.Destinations(r.Context(), r.scope)
 	if err != nil {
 		return err
 	}
-	first := min(p.Offset, len(list))
-	shown := list[first:min(first+p.Limit, len(list))]
-	respond(w, each(a.Service.Spaces(r.Context(), api.User(r.Request, r.caller), shown), destinationView), len(list))
+	shown, total, err := short(r, list, func(c db.Container) string { return c.Name }, destinationOrders)
+	if err != nil {
+		return err
+	}
+	respond(w, each(a.Service.Spaces(r.Context(), api.User(r.Request, r.caller), shown), destinationView), total)
 	return nil
 }
 
@@ -224,15 +227,26 @@ type zone struct {
 
 func zoneView(r stowage.Resource) zone { return zone{r.ID, r.ID, r.Name} }
 
-// storage is a volume type. It is of no zone in particular, so of none.
+// storage is a volume type. It is of no zone in particular, so of all that there are:
+// user interfaces offer those of the zone that was chosen. How much room it has Cinder
+// does not tell.
 type storage struct {
-	GUID     string `json:"guid"`
-	UUID     string `json:"uuid"`
-	Name     string `json:"name"`
-	Clusters []ref  `json:"clusters"`
+	GUID      string `json:"guid"`
+	UUID      string `json:"uuid"`
+	Name      string `json:"name"`
+	Clusters  []ref  `json:"clusters"`
+	Available int64  `json:"totalAvailableSpace"`
+	Used      int64  `json:"totalUsedSpace"`
 }
 
-func storageView(r stowage.Resource) storage { return storage{r.ID, r.ID, r.Name, []ref{}} }
+func (a *API) storages(w http.ResponseWriter, r request) error {
+	zones, err := a.Service.Resources(r.Context(), r.scope, stowage.ResourceZone)
+	if err != nil {
+		return err
+	}
+	view := func(t stowage.Resource) storage { return storage{t.ID, t.ID, t.Name, each(zones, resourceRef), 0, 0} }
+	return resources(stowage.ResourceVolumeType, view)(a, w, r)
+}
 
 // shared networks are those that every project may use.
 func (a *API) sharedNetworks(w http.ResponseWriter, r request) error {

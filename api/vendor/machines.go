@@ -57,7 +57,7 @@ func (a *API) machineView(p service.Protected, integration bool) machine {
 		Status: p.Is.Status, StandAlone: p.Kind == stowage.EntityVolume,
 		Policy: refTo(p.Policy.ID, p.Policy.Name), SnapshotPolicy: refTo(p.SnapshotPolicy.ID, p.SnapshotPolicy.Name), UpToDate: p.UpToDate,
 	}
-	if integration { // the operator's business
+	if integration && p.Present { // the operator's business
 		m.Hypervisor = refTo(p.Is.Host, "")
 	}
 	for _, n := range p.Is.Networks {
@@ -108,7 +108,9 @@ func entityFilter(q url.Values) db.EntityFilter {
 	return f
 }
 
-var machineColumns = map[string]string{"name": "name", "present": "present", "guid": "id", "uuid": "id"}
+var machineColumns = map[string]string{"name": "name", "present": "present", "guid": "id", "uuid": "id",
+	"vmBackupPolicy": "policy", "vmBackupPolicy.name": "policy", "backupUpToDate": "fresh", "lastBackup": "latest", "lastSuccessfulBackupSize": "size",
+}
 
 func (a *API) machines(w http.ResponseWriter, r request) error {
 	q := r.URL.Query()

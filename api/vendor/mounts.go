@@ -1,7 +1,6 @@
 package vendor
 
 import (
-	"encoding/json"
 	"net/http"
 	"net/url"
 	"strings"
@@ -13,35 +12,12 @@ import (
 	"github.com/stowage/stowage/service"
 )
 
-// fsRef is a file system as clients name it: the object they were given, or its
-// bare guid.
-type fsRef struct{ guid, volume string }
-
-// UnmarshalJSON takes an object, a bare guid, or null.
-func (f *fsRef) UnmarshalJSON(data []byte) error {
-	var object struct {
-		GUID   text `json:"guid"`
-		Volume text `json:"volume"`
-	}
-	if data[0] != '{' {
-		err := object.GUID.UnmarshalJSON(data)
-		*f = fsRef{guid: string(object.GUID)}
-		return err
-	}
-	err := json.Unmarshal(data, &object)
-	*f = fsRef{string(object.GUID), string(object.Volume)}
-	return err
-}
-
 // mountBody is what clients send to mount a backup. Which clients matters to iSCSI
 // only; a disk of a server's backup is a backup of its own.
 type mountBody struct {
-	Backup   ref `json:"backup"`
-	Location struct {
-		GUID   text `json:"guid"`
-		Backup ref  `json:"backup"`
-	} `json:"backupLocation"`
-	Mode        enum `json:"mode"`
+	Backup      ref         `json:"backup"`
+	Location    locationRef `json:"backupLocation"`
+	Mode        enum        `json:"mode"`
 	FileSystems several[struct {
 		FileSystem fsRef `json:"fileSystem"`
 		Path       text  `json:"mountPath"`
@@ -76,7 +52,7 @@ func (a *API) mount(w http.ResponseWriter, r request) error {
 	if err := r.read(&body); err != nil {
 		return err
 	}
-	uuid := orText(body.Location.Backup.GUID, orText(body.Backup.GUID, string(body.Location.GUID)))
+	uuid := body.Location.or(body.Backup)
 	if uuid == "" {
 		return stowage.Errorf(stowage.Invalid, "backupLocation must be set.")
 	}
@@ -112,13 +88,17 @@ func (a *API) mount(w http.ResponseWriter, r request) error {
 	return nil
 }
 
-// wanted finds the volumes of the file systems that are to be mounted.
+// wanted finds the volumes of the file systems that are to be mounted. User interfaces
+// that let nobody choose name a path alone: that chooses none, and none are all.
 func (a *API) wanted(r request, uuid string, body mountBody) ([]stowage.WantedFS, error) {
 	if len(body.FileSystems) > maxListed {
 		return nil, stowage.Errorf(stowage.Invalid, "There are more than %d mountedFileSystems.", maxListed)
 	}
 	var out []stowage.WantedFS
 	for _, f := range body.FileSystems {
+		if f.FileSystem == (fsRef{}) {
+			continue
+		}
 		if len(f.Path) > 255 || len(f.FileSystem.volume) > 255 {
 			return nil, stowage.Errorf(stowage.Invalid, "mountPath and volume have 255 bytes at most.")
 		}
@@ -183,7 +163,7 @@ func (a *API) unmount(w http.ResponseWriter, r request) error {
 }
 
 var mountColumns = map[string]string{
-	"state": "state", "node": "host", "unmountTime": "unmount", "mountTime": "created", "backup.snapshotTime": "snapshot",
+	"state": "state", "node": "host", "mode": "mode", "unmountTime": "unmount", "mountTime": "created", "backup.snapshotTime": "snapshot",
 }
 
 func (a *API) mountedBackups(w http.ResponseWriter, r request) error {

@@ -20,7 +20,7 @@ type mountedBackup struct {
 	Mode        enum        `json:"mode"`
 	State       enum        `json:"state"`
 	StatusInfo  string      `json:"statusInfo,omitempty"`
-	Node        *ref        `json:"node,omitempty"`
+	Node        ref         `json:"node"` // always: tables show its name
 	FileSystems int         `json:"mountedFileSystemCount"`
 	Files       int         `json:"mountedFileCount"`
 	MountTime   *int64      `json:"mountTime,omitempty"`
@@ -40,7 +40,7 @@ type mountedFrom struct {
 
 func mountView(m service.MountView) mountedBackup {
 	v := mountedBackup{
-		GUID: m.ID, Name: m.ID, Mode: enumOf(m.Is.Mode), State: enumOf(mountStates[m.State]), StatusInfo: m.Reason, Node: refTo(m.Host, m.Host),
+		GUID: m.ID, Name: m.ID, Mode: enumOf(m.Is.Mode), State: enumOf(mountStates[m.State]), StatusInfo: m.Reason, Node: ref{orText(m.Host, nobodys), orText(m.Host, nobodys)},
 		MountTime: millis(orTime(m.ServedAt, m.CreatedAt)), UnmountTime: millis(orTime(m.EndedAt, m.UnmountAt)), Finished: m.State.Over(),
 		Task: refTo(m.JobID, ""), TenantID: m.ProjectID,
 		// A backup that is gone leaves its number: clients want some name.

@@ -183,7 +183,7 @@ func (a *API) deletePolicy(w http.ResponseWriter, r request) error {
 	return done(w, a.Service.DeletePolicy(r.Context(), r.scope, r.kind, r.guid()))
 }
 
-var policyColumns = map[string]string{"name": "name", "active": "active", "priority": "priority"}
+var policyColumns = map[string]string{"name": "name", "active": "active", "priority": "priority", "averageBackupSize": "average"}
 
 func (a *API) policies(w http.ResponseWriter, r request) error {
 	q := r.URL.Query()

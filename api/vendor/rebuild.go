@@ -2,10 +2,10 @@ package vendor
 
 import (
 	"net/http"
+	"slices"
 
 	"github.com/stowage/stowage"
 	"github.com/stowage/stowage/api"
-	"github.com/stowage/stowage/db"
 	"github.com/stowage/stowage/service"
 )
 
@@ -46,7 +46,7 @@ func (a *API) restoreServer(w http.ResponseWriter, r request, p service.Point, b
 			}
 		}
 	}
-	if req.Networks, err = a.networks(r, body.Networks); err != nil {
+	if req.Networks, err = a.networks(r, p.Server, body.Networks); err != nil {
 		return err
 	}
 	j, err := a.Service.RestoreServer(r.Context(), api.User(r.Request, r.caller), r.scope, p.UUID, req)
@@ -58,13 +58,24 @@ func (a *API) restoreServer(w http.ResponseWriter, r request, p service.Point, b
 	return nil
 }
 
-func (a *API) networks(r request, wishes []netWish) ([]service.NetworkWish, error) {
+// networks reads what is wished of the interfaces of a server that was so. The networks
+// that they were in are taken without being shown to the caller.
+func (a *API) networks(r request, was *stowage.ServerRecord, wishes []netWish) ([]service.NetworkWish, error) {
+	var ports []stowage.ServerPort
+	if was != nil {
+		ports = was.Ports
+	}
 	var out []service.NetworkWish
 	for _, n := range wishes {
-		w := service.NetworkWish{Port: n.Card.GUID}
-		var err error
-		if w.NetworkID, err = a.chosen(r, stowage.ResourceNetwork, n.Network.GUID, "network"); err != nil {
-			return nil, err
+		w := service.NetworkWish{Port: n.Card.GUID, NetworkID: n.Network.GUID}
+		if w.Port == "" && slices.ContainsFunc(ports, func(p stowage.ServerPort) bool { return p.ID == n.Card.Name || p.MAC == n.Card.Name }) {
+			w.Port = n.Card.Name
+		}
+		if !slices.ContainsFunc(ports, func(p stowage.ServerPort) bool { return p.NetworkID == n.Network.GUID }) {
+			var err error
+			if w.NetworkID, err = a.chosen(r, stowage.ResourceNetwork, n.Network.GUID, "network"); err != nil {
+				return nil, err
+			}
 		}
 		if bool(n.MACSet) {
 			w.MAC = string(n.MAC)
@@ -93,53 +104,4 @@ func (a *API) chosen(r request, kind stowage.ResourceKind, named, what string) (
 		}
 	}
 	return "", stowage.Errorf(stowage.Invalid, "There is no %s %.64s.", what, named)
-}
-
-type restoreSettings struct {
-	Network struct {
-		Groups  []namedRef `json:"securityGroupsFromHypervisorManager"`
-		Sources []source   `json:"sourceNetworkWithSecurityGroups"`
-		Targets []namedRef `json:"targetNetworks"`
-	} `json:"networkSection"`
-}
-
-// restoreSettings tells what a restore of a backup can choose for its network
-// interfaces.
-func (a *API) restoreSettings(w http.ResponseWriter, r request) error {
-	q := r.URL.Query()
-	p, err := a.Service.Point(r.Context(), r.scope, value(q, "backup-guid"))
-	if err != nil {
-		return err
-	}
-	var out restoreSettings
-	out.Network.Groups, out.Network.Sources, out.Network.Targets = []namedRef{}, []source{}, []namedRef{}
-	list, err := a.Service.Resources(r.Context(), db.Scope{ProjectID: p.ProjectID}, stowage.ResourceNetwork)
-	if err != nil {
-		return err
-	}
-	for _, n := range list {
-		out.Network.Targets = append(out.Network.Targets, namedRef{n.ID, n.Name, n.ID})
-	}
-	if p.Server != nil {
-		for _, port := range p.Server.Ports {
-			s := source{namedRef: namedRef{port.NetworkID, orText(port.Network, port.NetworkID), port.NetworkID}, Groups: []namedRef{}}
-			for _, g := range port.SecurityGroups {
-				s.Groups = append(s.Groups, namedRef{g, g, g})
-			}
-			out.Network.Sources = append(out.Network.Sources, s)
-		}
-	}
-	api.WriteJSON(w, http.StatusOK, out)
-	return nil
-}
-
-type namedRef struct {
-	GUID string `json:"guid"`
-	Name string `json:"name"`
-	UUID string `json:"uuid"`
-}
-
-type source struct {
-	namedRef
-	Groups []namedRef `json:"securityGroups"`
 }

@@ -325,7 +325,8 @@ func (a *API) planRuns(w http.ResponseWriter, r request) error {
 	if err != nil {
 		return err
 	}
-	tasks, total, err := a.Service.Tasks(r.Context(), r.scope, db.TaskFilter{Entities: []string{r.guid()}, Kinds: []stowage.JobKind{stowage.JobRecovery}}, p)
+	f := db.TaskFilter{Entities: []string{r.guid()}, Kinds: []stowage.JobKind{stowage.JobRecovery}, TextStates: shown(p.Filter, taskStates)}
+	tasks, total, err := a.Service.Tasks(r.Context(), r.scope, f, p)
 	if err != nil {
 		return err
 	}

@@ -12,19 +12,16 @@ import (
 // restoreBody is as much of what clients send as is of use here. Which backup it is
 // stands in one of two places.
 type restoreBody struct {
-	Backup   ref `json:"backup"`
-	Location struct {
-		GUID   text `json:"guid"`
-		Backup ref  `json:"backup"`
-	} `json:"backupLocation"`
-	Target     ref    `json:"dstProtectedEntity"`
-	Overwrite  truth  `json:"overwrite"`
-	Name       text   `json:"restoredPeName"`
-	StorageID  text   `json:"restoreStorageId"`
-	ToOriginal truth  `json:"restoreToOriginalVolumeType"`
-	Project    text   `json:"restoreProject"`
-	Priority   number `json:"priority"`
-	TenantID   text   `json:"tenantId"`
+	Backup     ref         `json:"backup"`
+	Location   locationRef `json:"backupLocation"`
+	Target     ref         `json:"dstProtectedEntity"`
+	Overwrite  truth       `json:"overwrite"`
+	Name       text        `json:"restoredPeName"`
+	StorageID  text        `json:"restoreStorageId"`
+	ToOriginal truth       `json:"restoreToOriginalVolumeType"`
+	Project    projectRef  `json:"restoreProject"`
+	Priority   number      `json:"priority"`
+	TenantID   text        `json:"tenantId"`
 
 	// Of servers.
 	Flavor   ref               `json:"restoreVmFlavor"`
@@ -49,12 +46,6 @@ type fileBody struct {
 	Storage  text  `json:"storageId"`
 }
 
-// backup is the location's, which is where user interfaces name it, or the one
-// named alone. A location's own guid is its backup's.
-func (b restoreBody) backup() string {
-	return orText(b.Location.Backup.GUID, orText(b.Backup.GUID, string(b.Location.GUID)))
-}
-
 // restore begins the restore of a volume: to a new one, or, only where overwrite
 // says so, over the one named or the original. Clients name the original as the
 // destination of every restore, so that alone means nothing.
@@ -71,14 +62,15 @@ func (a *API) restoreAs(w http.ResponseWriter, r request, volumesOnly bool) erro
 	if err := r.read(&body); err != nil {
 		return err
 	}
-	if body.backup() == "" {
+	uuid := body.Location.or(body.Backup)
+	if uuid == "" {
 		return stowage.Errorf(stowage.Invalid, "backup must be set.")
 	}
 	r, err := r.of(string(body.TenantID))
 	if err != nil {
 		return err
 	}
-	p, err := a.Service.Point(r.Context(), r.scope, body.backup())
+	p, err := a.Service.Point(r.Context(), r.scope, uuid)
 	if err != nil {
 		return err
 	}

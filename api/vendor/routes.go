@@ -102,6 +102,7 @@ func otherRoutes() []route {
 		lists("/snapshots", (*API).snapshots),
 		lists("/network", resources(stowage.ResourceNetwork, resourceRef)),
 		get("/openstack/restore-settings", (*API).restoreSettings),
+		get("/openstack/restore-settings/project-restriction", (*API).restoreSettings), // what the newest panel calls it
 		lists("/network/shared", (*API).sharedNetworks),
 		nothing("/credential", "nobody logs in to servers"),
 		lists("/projects", (*API).projects),
@@ -109,7 +110,7 @@ func otherRoutes() []route {
 		lists("/hypervisor-managers", (*API).managers),
 		get("/hypervisor-managers/{guid}", (*API).oneManager),
 		lists("/hypervisor-clusters", resources(stowage.ResourceZone, zoneView)),
-		lists("/hypervisor-storages", resources(stowage.ResourceVolumeType, storageView)),
+		lists("/hypervisor-storages", (*API).storages),
 		lists("/hypervisors", (*API).hypervisors),
 		get("/hypervisors/{guid}", (*API).hypervisor),
 		lists("/nodes", (*API).nodes),

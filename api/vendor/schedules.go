@@ -107,6 +107,9 @@ func (b scheduleBody) schedule(was stowage.PolicyKind) (s stowage.Schedule, err 
 	switch {
 	case b.Execution.Name == "INTERVAL" && b.Interval != nil:
 		t.Interval = &stowage.Interval{From: span(b.Interval.Start), To: span(b.Interval.End), Every: span(b.Interval.Frequency)}
+		if hour := span(b.Hour); hour > 0 && hour < 24*time.Hour { // which means nothing, and is given back
+			t.At = hour
+		}
 	case b.Execution.Name == "INTERVAL":
 		return invalid("interval must be set.")
 	case b.Execution.Name != "TIME" && b.Execution.Name != "":
@@ -133,8 +136,8 @@ type scheduleView struct {
 	Type        enum          `json:"type"`
 	BackupType  *enum         `json:"backupType,omitempty"`
 	Execution   enum          `json:"executionType"`
-	Hour        *int64        `json:"hour,omitempty"`
-	Window      int64         `json:"startWindowLength"` // always: one generation of clients reckons with it
+	Hour        int64         `json:"hour"`              // always, as the next:
+	Window      int64         `json:"startWindowLength"` // one generation of clients reckons with them
 	Interval    *intervalView `json:"interval,omitempty"`
 	Days        []enum        `json:"daysOfWeek"`
 	Months      []enum        `json:"months"`
@@ -155,7 +158,7 @@ func viewOfSchedule(s service.ScheduleView) scheduleView {
 	t := s.Is.Times
 	v := scheduleView{
 		GUID: s.ID, Name: s.Name, Active: s.Active, Type: scheduleType(s.Kind),
-		Execution: enumOf("TIME"), Window: s.Is.Window.Milliseconds(), LastRun: millis(s.LastRun), NextRun: millis(s.NextDue), TenantID: s.ProjectID,
+		Execution: enumOf("TIME"), Hour: t.At.Milliseconds(), Window: s.Is.Window.Milliseconds(), LastRun: millis(s.LastRun), NextRun: millis(s.NextDue), TenantID: s.ProjectID,
 		Days: each(t.Days, func(d time.Weekday) enum { return enumOf(dayNames[d]) }), Months: each(t.Months, func(m time.Month) enum { return enumOf(monthNames[m]) }),
 		Occurrences: each(t.Occurrences, func(o int) enum { return enumOf(timesNames[o+1]) }),
 		Rules:       each(s.Rules, func(e service.Entity) ref { return ref{e.ID, e.Name} }),
@@ -166,9 +169,6 @@ func viewOfSchedule(s service.ScheduleView) scheduleView {
 	if i := t.Interval; i != nil {
 		v.Execution = enumOf("INTERVAL")
 		v.Interval = &intervalView{i.From.Milliseconds(), i.To.Milliseconds(), i.Every.Milliseconds()}
-	} else {
-		ms := t.At.Milliseconds()
-		v.Hour = &ms
 	}
 	return v
 }

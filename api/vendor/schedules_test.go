@@ -88,7 +88,7 @@ func TestAScheduleIsUnderstoodInEachDialect(t *testing.T) {
 			"INCREMENTAL TIME 1.8e+07 1.08e+07 <nil> [SUNDAY MONDAY] [MAY] [LAST_IN_MONTH FIRST_IN_MONTH]"},
 		"the user interface's, an interval": {`{"name":"b","type":{"name":"VM_BACKUP"},"backupType":{"name":"INCREMENTAL"},"executionType":{"name":"INTERVAL"},"hour":null,"startWindowLength":null,
 			"interval":{"startHour":36000000,"endHour":"72000000","frequency":3600000.0},"daysOfWeek":[{"name":"FRIDAY","description":"Friday"}],"months":[],"dayOfWeekOccurrences":[],"rules":[]}`,
-			"INCREMENTAL INTERVAL <nil> 0 map[endHour:7.2e+07 frequency:3.6e+06 startHour:3.6e+07] [FRIDAY] [] []"},
+			"INCREMENTAL INTERVAL 0 0 map[endHour:7.2e+07 frequency:3.6e+06 startHour:3.6e+07] [FRIDAY] [] []"},
 	} {
 		s := good(h, http.MethodPost, "/schedules", c.body, demo)
 		words := func(key string) (out []any) {

@@ -16,10 +16,12 @@ type snapshot struct {
 	GUID       string         `json:"guid"`
 	UUID       string         `json:"uuid"` // Cinder's id of the one there is of a volume
 	Time       *int64         `json:"snapshotTime,omitempty"`
-	Status     enum           `json:"status"`
+	Status     string         `json:"status"` // this and the policy are shown as they are
+	State      enum           `json:"state"`
 	StatusInfo string         `json:"statusInfo,omitempty"`
 	Entity     *entityRef     `json:"protectedEntity"`
-	Policy     *ref           `json:"policy,omitempty"`
+	Policy     string         `json:"policy,omitempty"`
+	PolicyRef  *ref           `json:"snapshotMgmtPolicy,omitempty"`
 	Rule       *ref           `json:"rule,omitempty"`
 	Disks      []snapshotDisk `json:"disks"`
 	TenantID   string         `json:"tenantId,omitempty"`
@@ -37,7 +39,7 @@ var snapshotStatuses = map[stowage.SnapshotStatus]string{
 
 func viewOfSnapshot(s service.SnapshotView) snapshot {
 	v := snapshot{
-		GUID: s.ID, UUID: s.ID, Time: millis(s.TakenAt), Status: enumOf(snapshotStatuses[s.Status]), StatusInfo: s.Reason,
+		GUID: s.ID, UUID: s.ID, Time: millis(s.TakenAt), Status: snapshotStatuses[s.Status], State: enumOf(snapshotStatuses[s.Status]), StatusInfo: s.Reason,
 		Entity: entityTo(s.Entity), Disks: []snapshotDisk{}, TenantID: s.ProjectID,
 	}
 	for _, d := range s.Volumes {
@@ -47,7 +49,7 @@ func viewOfSnapshot(s service.SnapshotView) snapshot {
 		v.UUID = v.Disks[0].UUID
 	}
 	if s.Policy.Name != "" {
-		v.Policy = refTo(s.Policy.ID, s.Policy.Name)
+		v.Policy, v.PolicyRef = s.Policy.Name, refTo(s.Policy.ID, s.Policy.Name)
 	}
 	if s.Rule.Name != "" {
 		v.Rule = refTo(s.Rule.ID, s.Rule.Name)
@@ -96,7 +98,7 @@ func (a *API) takeSnapshots(w http.ResponseWriter, r request) error {
 	if err != nil {
 		return err
 	}
-	entities := guids(body.Entities)
+	entities := once(guids(body.Entities))
 	if len(entities) == 0 || len(entities) > maxEntities {
 		return stowage.Errorf(stowage.Invalid, "protectedEntities must name from 1 to %d entities.", maxEntities)
 	}

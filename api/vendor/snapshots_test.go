@@ -85,7 +85,7 @@ func TestAScheduleTakesSnapshotsAndRetentionRemovesTheOldest(t *testing.T) {
 		t.Fatalf("kept are %v and %v", servers, volumes)
 	}
 	first := servers[0]
-	if at(first, "status.name") != "SUCCESS" || at(first, "policy.name") != "P" || at(first, "rule.guid") != rule || at(first, "protectedEntity.name") != "web" ||
+	if at(first, "status") != "SUCCESS" || at(first, "policy") != "P" || at(first, "rule.guid") != rule || at(first, "protectedEntity.name") != "web" ||
 		len(first["disks"].([]any)) != 2 || first["uuid"] != guidOf(first) || first["snapshotTime"].(float64) <= servers[1]["snapshotTime"].(float64) {
 		t.Errorf("the snapshot is %v", first)
 	}
@@ -246,7 +246,7 @@ func TestASnapshotThatFailsLeavesNothing(t *testing.T) {
 				t.Errorf("the task is %v", task)
 			}
 			got := snapshotsOf(h, id)
-			if len(got) != 1 || at(got[0], "status.name") != "FAILED" || !strings.Contains(fmt.Sprint(got[0]["statusInfo"]), "It broke.") || len(got[0]["disks"].([]any)) != 0 {
+			if len(got) != 1 || at(got[0], "status") != "FAILED" || !strings.Contains(fmt.Sprint(got[0]["statusInfo"]), "It broke.") || len(got[0]["disks"].([]any)) != 0 {
 				t.Errorf("the snapshot is %v", got)
 			}
 			h.Until("nothing is left of what was taken", func() bool { return len(h.Snapshots()) == 0 })
@@ -274,7 +274,7 @@ func TestASnapshotThatIsCancelledLeavesNothing(t *testing.T) {
 	if got := ended(h, guidOf(task)); at(got, "state.name") != "CANCELLED" {
 		t.Errorf("the task is %v", got)
 	}
-	if got := snapshotsOf(h, id); len(got) != 1 || at(got[0], "status.name") != "FAILED" || got[0]["statusInfo"] != "Cancelled: not today" {
+	if got := snapshotsOf(h, id); len(got) != 1 || at(got[0], "status") != "FAILED" || got[0]["statusInfo"] != "Cancelled: not today" {
 		t.Errorf("the snapshot is %v", got)
 	}
 	h.Until("nothing is left of what was taken", func() bool { return len(h.Snapshots()) == 0 })
@@ -289,13 +289,13 @@ func TestASnapshotThatNobodyBeganIsCancelled(t *testing.T) {
 	look(h)
 	stop()
 	task := one(t, withTotal(send(h, http.MethodPost, "/tasks/snapshot", `{"protectedEntities":["10"]}`, demo)))
-	if got := snapshotsOf(h, "10"); len(got) != 1 || at(got[0], "status.name") != "INPROGRESS" {
+	if got := snapshotsOf(h, "10"); len(got) != 1 || at(got[0], "status") != "INPROGRESS" {
 		t.Errorf("the snapshot is %v", got)
 	}
 	if a := cancel(h, guidOf(task)); a.Status != http.StatusOK {
 		t.Fatalf("%d %s", a.Status, a.Body)
 	}
-	if got := snapshotsOf(h, "10"); len(got) != 1 || at(got[0], "status.name") != "FAILED" || len(h.Snapshots()) != 0 {
+	if got := snapshotsOf(h, "10"); len(got) != 1 || at(got[0], "status") != "FAILED" || len(h.Snapshots()) != 0 {
 		t.Errorf("the snapshot is %v", got)
 	}
 }
@@ -320,7 +320,7 @@ func TestASnapshotThatIsTakenOverIsTakenAgain(t *testing.T) {
 		t.Errorf("taken %d times, the task is %v", takes.Load(), task)
 	}
 	got := snapshotsOf(h, id)
-	if len(got) != 1 || at(got[0], "status.name") != "SUCCESS" {
+	if len(got) != 1 || at(got[0], "status") != "SUCCESS" {
 		t.Fatalf("the snapshots are %v", got)
 	}
 	h.Until("what is there is what is listed", func() bool {
@@ -364,7 +364,7 @@ func TestARemovalThatIsCutShortGoesOn(t *testing.T) {
 		list := polled(h, "/tasks?type=SNAPSHOT_CLEANUP&state=FAILED")
 		return len(list) == 1 && strings.Contains(fmt.Sprint(list[0]["statusInfo"]), "It has a clone.")
 	})
-	if got := snapshotsOf(h, "10"); len(got) != 2 || at(got[1], "status.name") != "REMOVING" {
+	if got := snapshotsOf(h, "10"); len(got) != 2 || at(got[1], "status") != "REMOVING" {
 		t.Errorf("the snapshots are %v", got)
 	}
 	h.Servers.Before("RemoveSnapshots", nil)

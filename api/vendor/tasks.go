@@ -56,15 +56,30 @@ func known[T ~string](names []string, words map[T]string) []T {
 	return out
 }
 
+// shown gives what is shown by a name or a description that has a text in it.
+func shown[T ~string](text string, words map[T]string) []T {
+	var out []T
+	for value, word := range words {
+		e := enumOf(word)
+		if text != "" && (strings.Contains(e.Name, strings.ToUpper(text)) || strings.Contains(strings.ToLower(e.Description), strings.ToLower(text))) {
+			out = append(out, value)
+		}
+	}
+	return out
+}
+
 // taskColumns are what tasks can be ordered by.
 var taskColumns = map[string]string{
 	"state": "state", "type": "kind", "priority": "priority", "startTime": "started", "finishTime": "finished",
 	"creationTime": "created", "progress": "progress", "step": "kind",
+	"originEntity": "origin",
 }
 
 var restoreColumns = map[string]string{"restoreTime": "created", "status": "state"}
 
-func taskFilter(q url.Values) db.TaskFilter {
+// taskFilter reads what a list of tasks is narrowed by, and which states and types its
+// free text finds.
+func taskFilter(q url.Values, text string) db.TaskFilter {
 	f := db.TaskFilter{
 		Flow:     value(q, "workflow-execution"),
 		Entities: values(q, "protected-entity", "protectedEntity", "virtual-machine"),
@@ -73,6 +88,7 @@ func taskFilter(q url.Values) db.TaskFilter {
 		Backup:   value(q, "backup"), Parent: value(q, "parent-task", "parentTask"),
 		Host:  value(q, "node"),
 		Since: timeOf(q, "from"), Until: timeOf(q, "to"),
+		TextStates: shown(text, taskStates), TextKinds: shown(text, taskTypes),
 	}
 	if job := value(q, "restore-job"); job != "" {
 		f.ID = job
@@ -99,7 +115,7 @@ func (a *API) tasks(w http.ResponseWriter, r request) error {
 	if err != nil {
 		return err
 	}
-	tasks, total, err := a.Service.Tasks(r.Context(), r.scope, taskFilter(q), p)
+	tasks, total, err := a.Service.Tasks(r.Context(), r.scope, taskFilter(q, p.Filter), p)
 	if err != nil {
 		return err
 	}
@@ -190,7 +206,7 @@ func (a *API) executions(w http.ResponseWriter, r request) error {
 	if err != nil {
 		return err
 	}
-	f := taskFilter(q)
+	f := taskFilter(q, p.Filter)
 	f.Roots = true
 	tasks, total, err := a.Service.Tasks(r.Context(), r.scope, f, p)
 	if err != nil {
@@ -211,9 +227,9 @@ func (a *API) restoreJobs(w http.ResponseWriter, r request) error {
 	if err != nil {
 		return err
 	}
-	f := taskFilter(q)
+	f := taskFilter(q, p.Filter)
 	f.Kinds = []stowage.JobKind{stowage.JobRestore}
-	f.States = nil
+	f.States, f.TextStates = nil, shown(p.Filter, restoreStates)
 	for _, s := range enums(q, "status") {
 		f.States = append(f.States, known([]string{s}, restoreStates)...)
 	}

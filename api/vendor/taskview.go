@@ -141,7 +141,8 @@ func (a *API) executionView(first service.Task, follower *service.Task) executio
 	return v
 }
 
-// taskTimes tells how long the parts of a job took; storing is part of exporting.
+// taskTimes tells how long the parts of a job took. Of a volume, storing is part of
+// exporting.
 type taskTimes struct {
 	QueuedExport int64 `json:"queuedExportTime"`
 	Export       int64 `json:"exportTime"`

@@ -307,6 +307,8 @@ func (f ServersFixture) testForeign(t *testing.T) {
 	wantCode(t, f.Servers.RemoveVolume(t.Context(), f.Foreign, noSuchID), stowage.Forbidden, "remove a volume")
 	err = f.Servers.RemoveServerSnapshots(t.Context(), f.Foreign, req.Mark, func(string) bool { return true })
 	wantCode(t, err, stowage.Forbidden, "remove snapshots")
+	_, err = f.Servers.SecurityGroups(t.Context(), f.Foreign)
+	wantCode(t, err, stowage.Forbidden, "list security groups")
 }
 
 // In a network that stands for another, a server keeps the addresses that it has there.
@@ -331,6 +333,13 @@ func (f ServersFixture) testTestNetwork(t *testing.T) {
 	twin, _ := f.build(t, second)
 	r, err := f.Servers.Server(t.Context(), twin)
 	must(t, err, "look at it")
+	groups, err := f.Servers.SecurityGroups(t.Context(), f.project())
+	must(t, err, "list security groups")
+	for _, id := range r.Ports[0].SecurityGroups {
+		if !slices.ContainsFunc(groups, func(g cloud.SecurityGroup) bool { return g.ID == id && g.Name != "" }) {
+			t.Errorf("its security group %s is not among %v", id, groups)
+		}
+	}
 	if len(r.Ports) != 1 || r.Ports[0].NetworkID != id || !slices.Equal(r.Ports[0].Addresses, []string{f.Address}) {
 		t.Errorf("beside %s (%v), it has the ports %+v", first, notes, r.Ports)
 	}

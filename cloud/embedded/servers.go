@@ -214,6 +214,26 @@ func (s *Servers) RemoveServer(ctx context.Context, _, mark string) error {
 	return nil
 }
 
+// SecurityGroups are those that ports of the project's servers have.
+func (s *Servers) SecurityGroups(_ context.Context, projectID string) ([]cloud.SecurityGroup, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var ids []string
+	for _, one := range s.servers {
+		if one.ProjectID == projectID {
+			for _, p := range one.Ports {
+				ids = append(ids, p.SecurityGroups...)
+			}
+		}
+	}
+	slices.Sort(ids)
+	var list []cloud.SecurityGroup
+	for _, id := range slices.Compact(ids) {
+		list = append(list, cloud.SecurityGroup{ID: id, Name: "name of " + id})
+	}
+	return list, nil
+}
+
 // Console tells what Say was told, of any server.
 func (s *Servers) Console(_ context.Context, id string) (string, error) {
 	s.mu.Lock()

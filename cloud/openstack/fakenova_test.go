@@ -107,10 +107,16 @@ func newSite(t *testing.T) (*site, *rig, *openstack.Servers) {
 	handle("GET /net/v2.0/networks/{id}", func(w http.ResponseWriter, r *http.Request) {
 		reply(w, 200, map[string]any{"network": map[string]any{"id": r.PathValue("id"), "name": "name of " + r.PathValue("id")}})
 	})
-	handle("GET /net/v2.0/security-groups", func(w http.ResponseWriter, _ *http.Request) {
+	handle("GET /net/v2.0/security-groups", func(w http.ResponseWriter, r *http.Request) {
 		list := []map[string]any{}
 		for _, g := range c.groups {
-			list = append(list, map[string]any{"id": g})
+			list = append(list, map[string]any{"id": g, "name": "name of " + g, "project_id": demo.ProjectID})
+		}
+		list = append(list, map[string]any{"id": "theirs", "name": "theirs", "project_id": "alt"},
+			map[string]any{"id": "all", "name": "everybody's", "project_id": "alt", "shared": true},
+			map[string]any{"id": "old", "name": "default", "tenant_id": demo.ProjectID})
+		if r.FormValue("marker") != "" {
+			list = []map[string]any{}
 		}
 		reply(w, 200, map[string]any{"security_groups": list})
 	})

@@ -13,6 +13,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/stowage/stowage"
+	"github.com/stowage/stowage/cloud"
 )
 
 // put makes a server as Nova tells it in microversion 2.26.
@@ -249,5 +250,18 @@ func TestRemoveVolumeThatIsGoing(t *testing.T) {
 	wantCode(t, s.RemoveVolume(t.Context(), demo.ProjectID, dataVolume), stowage.Conflict)
 	if err := s.RemoveVolume(t.Context(), demo.ProjectID, uuid.NewString()); err != nil {
 		t.Error(err) // gone between Cinder's refusal and our look
+	}
+}
+
+func TestSecurityGroupsAreTheProjectsAndWhatIsShared(t *testing.T) {
+	_, g, s := newSite(t)
+	got, err := s.SecurityGroups(t.Context(), demo.ProjectID)
+	want := []cloud.SecurityGroup{{ID: "g1", Name: "name of g1"}, {ID: "g2", Name: "name of g2"}, {ID: "all", Name: "everybody's"}, {ID: "old", Name: "default"}}
+	if err != nil || !slices.Equal(got, want) {
+		t.Errorf("groups %v, %v", got, err)
+	}
+	delete(g.session.endpoints, "network")
+	if got, err := s.SecurityGroups(t.Context(), demo.ProjectID); err != nil || len(got) != 0 {
+		t.Errorf("without Neutron %v, %v", got, err)
 	}
 }

@@ -65,6 +65,12 @@ func (s *Servers) SnapshotVolumes(ctx context.Context, project string, volumes [
 	return taken, err
 }
 
+// SecurityGroups has a hook.
+func (s *Servers) SecurityGroups(ctx context.Context, project string) (list []cloud.SecurityGroup, err error) {
+	err = s.call("SecurityGroups", project, func() (err error) { list, err = s.Servers.SecurityGroups(ctx, project); return err })
+	return list, err
+}
+
 // RemoveSnapshots has a hook.
 func (s *Servers) RemoveSnapshots(ctx context.Context, project string, ids []string) error {
 	return s.call("RemoveSnapshots", project, func() error { return s.Servers.RemoveSnapshots(ctx, project, ids) })
