@@ -143,8 +143,10 @@ func TestATenantSeesHisProjectAndAPortalTheOneItNames(t *testing.T) {
 	backup := one(t, send(h, http.MethodGet, "/backups", "", demo))["guid"].(string)
 	named := func(project string) func(*http.Request) {
 		return func(r *http.Request) {
-			r.Header.Set("3rd-party", "HORIZON")
-			r.Header.Set("3rd-party-project", project)
+			if project != "" {
+				r.Header.Set("3rd-party", "HORIZON")
+				r.Header.Set("3rd-party-project", project)
+			}
 		}
 	}
 	for _, c := range []struct {
