@@ -287,3 +287,25 @@ func TestATaskIsTriedAgainAsOftenAsIsAskedFor(t *testing.T) {
 	h := clouded(t)
 	wantFault(t, export(h, demo, `{"protectedEntities":["10"],"retryCount":-1}`), http.StatusBadRequest, "tried again")
 }
+
+// Cinder locks the volume when the job that asked for it has been given up.
+func TestALockThatComesLateIsGivenBack(t *testing.T) {
+	h := clouded(t)
+	start := h.Clock.Now().Add(time.Hour)
+	task := one(t, export(h, demo, fmt.Sprintf(`{"protectedEntities":["10"],"windowStart":%d}`, start.UnixMilli())))
+	h.Cinder.Before("Reserve", func(string) error { return errAway })
+	until(h, start)
+	if got := ended(h, guidOf(task)); at(got, "state.name") != "FAILED" {
+		t.Errorf("the task is %v", got)
+	}
+	h.Clock.Step(time.Minute)
+	if _, err := h.Cinder.Volumes.Reserve(t.Context(), "10", guidOf(task)); err != nil {
+		t.Fatal(err)
+	}
+	h.Until("the volume is free", func() bool { return h.VolumeStatus("10") == stowage.VolumeAvailable })
+	h.Clock.Step(10 * time.Minute)
+	h.Until("it is looked for no more", func() bool {
+		j, err := h.DB.Job(t.Context(), guidOf(task))
+		return err == nil && j.Lock == stowage.LockReleased
+	})
+}

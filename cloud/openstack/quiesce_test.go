@@ -21,6 +21,7 @@ type fakeImages struct {
 	statuses          []string // of the snapshots, look by look; the last one stays
 	refuseSnapshot    int      // the status that Cinder gives to whoever asks for a snapshot
 	clings            bool     // snapshots that are removed do not go
+	vanish            int      // so many pages of snapshots begin behind one that is gone
 }
 
 func (c *site) serveImages(handle func(string, http.HandlerFunc)) {
@@ -39,6 +40,11 @@ func (c *site) serveImages(handle func(string, http.HandlerFunc)) {
 		w.WriteHeader(204)
 	})
 	handle("GET /volume/v3/{project}/snapshots/detail", func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Query().Get("marker") != "" && c.vanish > 0 {
+			c.vanish--
+			refuse(w, 404, "itemNotFound", "Snapshot could not be found.")
+			return
+		}
 		if r.URL.Query().Get("marker") == "" && len(c.statuses) > 0 {
 			for _, s := range c.snapshots {
 				s["status"] = c.statuses[0]
@@ -163,6 +169,21 @@ func TestNoImageOfAServerThatDoesNotBootFromAVolume(t *testing.T) {
 	_, err := s.SnapshotServer(t.Context(), demo.ProjectID, c.put(nil), uuid.NewString())
 	if stowage.CodeOf(err) != stowage.OverLimit || len(c.snapshots) != 0 {
 		t.Errorf("without quota: %v", err)
+	}
+}
+
+// Others' snapshots come and go meanwhile, those that end a page of the list as well.
+func TestSnapshotsAreFoundWhileOthersGo(t *testing.T) {
+	c, _, s := newSite(t)
+	c.vanish = 2
+	mark := uuid.NewString()
+	taken, err := s.SnapshotServer(t.Context(), demo.ProjectID, c.put(nil), mark)
+	if err != nil || len(taken) != 2 {
+		t.Errorf("%v, %v", taken, err)
+	}
+	c.vanish = 2
+	if err := s.RemoveServerSnapshots(t.Context(), demo.ProjectID, mark, everyVolume); err != nil || len(c.snapshots) != 0 {
+		t.Errorf("left %v: %v", c.snapshots, err)
 	}
 }
 

@@ -160,14 +160,20 @@ func (t *tenant) removeTaken(ctx context.Context, wanted func(takenBody) bool) e
 // marks reports whether a snapshot bears the mark.
 func (t *tenant) marks(one takenBody) bool { return strings.Contains(one.Name, t.portName()) }
 
-// snapshots gives those of the project's snapshots that are wanted.
-func (t *tenant) snapshots(ctx context.Context, wanted func(takenBody) bool) ([]takenBody, error) {
-	var found []takenBody
-	err := each(ctx, t.cinder, "snapshots/detail", "snapshots", url.Values{}, func(one takenBody) string { return one.ID }, func(one takenBody) error {
-		if wanted(one) && plainID.MatchString(one.ID) {
-			found = append(found, one)
+// snapshots gives those of the project's snapshots that are wanted. Behind one that was
+// removed since it ended a page Cinder finds no other: then the list is begun anew.
+func (t *tenant) snapshots(ctx context.Context, wanted func(takenBody) bool) (found []takenBody, err error) {
+	for range 5 {
+		found = nil
+		err = each(ctx, t.cinder, "snapshots/detail", "snapshots", url.Values{}, func(one takenBody) string { return one.ID }, func(one takenBody) error {
+			if wanted(one) && plainID.MatchString(one.ID) {
+				found = append(found, one)
+			}
+			return nil
+		})
+		if stowage.CodeOf(err) != stowage.NotFound {
+			break
 		}
-		return nil
-	})
+	}
 	return found, err
 }

@@ -51,7 +51,7 @@ func boot(t testing.TB, disks ...string) *machine {
 	fatal(t, err)
 
 	args := []string{"--memory", "2G", "--timeout", "3000", "--relay", port}
-	for _, key := range []string{"DB_PORT", "RABBIT_PORT", "KEYSTONE_PORT", "SWIFT_PORT", "CINDER_PORT"} {
+	for _, key := range []string{"DB_PORT", "RABBIT_PORT", "KEYSTONE_PORT", "SWIFT_PORT", "CINDER_PORT", "NOVA_PORT", "NEUTRON_PORT", "GLANCE_PORT"} {
 		args = append(args, "--relay", stacktest.Env(t, key))
 	}
 	for _, size := range disks {

@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -180,12 +181,13 @@ func (s *lvmSite) lvmSettled(bases ...point) {
 	}
 }
 
-// Volumes of Cinder's LVM driver on a host of their own. Two stories in one: the
+// Volumes of Cinder's LVM driver on a host of their own. Three stories in one: the
 // host takes a while to come up.
 func TestVolumesOfLVM(t *testing.T) {
 	t.Parallel()
 	s := deployLVM(t, plan{smallPacks: true})
 	s.wholeLifeOfLVM()
+	s.quiescedOnLVM()
 	s.sideBySide()
 }
 
@@ -237,6 +239,31 @@ func (s *lvmSite) wholeLifeOfLVM() {
 			s.gone(p.id)
 		}
 	}
+	s.lvmSettled()
+}
+
+// A server with a thin and a thick volume is backed up while it runs. What is stored is
+// what Cinder took as Nova quiesced the guest, and Cinder can remove it afterwards.
+func (s *lvmSite) quiescedOnLVM() {
+	thin, thick := s.lvmVolume("thin", 1), s.lvmVolume("thick", 1)
+	s.write(thin, 0, 4*1024)
+	s.write(thick, 0, 4*1024)
+	s.demo.action(thin.id, "os-set_image_metadata", fields{"metadata": fields{"hw_qemu_guest_agent": "yes"}}, 200)
+	was := s.boot(s.demo, "lvm-"+s.id, thin.id, thick.id)
+	demo, _ := s.staff()
+	demo.export("FULL", s.demo.projectID+":"+s.container, was.ID) // and the task says nothing of a guest that was not quiesced
+	until(s, "what Nova took is gone", func() bool { return len(s.taken([]string{thin.id, thick.id})) == 0 })
+	for _, kind := range kinds {
+		if left := s.host.sh("lvs --noheadings -o lv_name %s", groupOf(kind)); strings.Contains(left, "_snapshot-") {
+			s.Errorf("left on %s volumes: %s", kind, left)
+		}
+	}
+	var tasks []thing
+	demo.call(http.MethodPost, "/tasks/delete", fields{"value": was.ID}).want(s, 200).into(s, &tasks)
+	for _, task := range tasks {
+		demo.finish(task.GUID)
+	}
+	s.scrap(was.ID)
 	s.lvmSettled()
 }
 

@@ -44,7 +44,7 @@ const cinderLog = "/tmp/cinder.log"
 // away before it ends.
 func hostVolumes(t testing.TB, admin *user, name string) *volumeHost {
 	t.Helper()
-	h := &volumeHost{machine: boot(t, "6G", "6G"), admin: admin, name: name, types: map[string]string{}}
+	h := &volumeHost{machine: boot(t, "8G", "8G"), admin: admin, name: name, types: map[string]string{}}
 	// As on any host, LVM is configured in /etc, for every program.
 	h.sh("mount --bind /tmp/lvm /etc/lvm")
 	h.sh("busybox hostname %s", h.name)
@@ -111,6 +111,7 @@ volume_backend_name = %s
 volume_group = %s
 lvm_type = %s
 volume_clear = none
+target_helper = fake
 volumes_dir = /tmp/cinder/volumes
 `, kind, h.backendName(kind), groupOf(kind), lvmType)
 	}
