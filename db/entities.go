@@ -221,7 +221,7 @@ func (d *DB) LatestBackups(ctx context.Context, scope Scope, entities []string) 
 		for _, n := range found {
 			ids = append(ids, n.backup[0], n.backup[1])
 		}
-		backups, err := d.backupsByID(ctx, ids)
+		backups, err := d.BackupsByID(ctx, ids)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -246,21 +246,4 @@ func (d *DB) Restorable(ctx context.Context, scope Scope, entity string, limit i
 	}
 	return query(ctx, d, "list restorable backups", scanBackup, `SELECT `+backupColumns+` FROM backups WHERE `+w.String()+` ORDER BY snapshot_at DESC, id DESC LIMIT ?`,
 		append(w.args, limit)...)
-}
-
-// backupsByID gives those of the backups that are there.
-func (d *DB) backupsByID(ctx context.Context, ids []int64) (map[int64]stowage.Backup, error) {
-	slices.Sort(ids)
-	found := map[int64]stowage.Backup{}
-	for part := range slices.Chunk(slices.Compact(ids), 500) {
-		marks, args := markers(part)
-		list, err := query(ctx, d, "read backups", scanBackup, `SELECT `+backupColumns+` FROM backups WHERE id IN (`+marks+`)`, args...)
-		if err != nil {
-			return nil, err
-		}
-		for _, b := range list {
-			found[b.ID] = b
-		}
-	}
-	return found, nil
 }
