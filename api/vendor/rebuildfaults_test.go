@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -42,12 +43,13 @@ func importOf(h *harness.Harness, restore string) map[string]any {
 func TestARestoreIsCancelledWhileSomethingIsMadeForIt(t *testing.T) {
 	for _, op := range []string{"CreateVolume", "BuildServer"} {
 		t.Run(op, func(t *testing.T) {
-			h, id, _ := smallFarm(t, 6*time.Second)
+			h, id, _ := smallFarm(t, 12*time.Second)
 			_, _, backup := exported(h, id, "FULL")
 			volumesBefore, serversBefore := volumes(h), len(h.Servers.List())
 			asked, renewed := make(chan struct{}), make(chan struct{})
+			once := sync.OnceFunc(func() { close(asked) })
 			h.Servers.After(op, func(string) error {
-				close(asked)
+				once()
 				<-renewed
 				return nil
 			})
@@ -57,7 +59,7 @@ func TestARestoreIsCancelledWhileSomethingIsMadeForIt(t *testing.T) {
 			}
 			<-asked
 			cancel(h, task)
-			time.Sleep(1200 * time.Millisecond) // more than the time between two renewals
+			time.Sleep(2400 * time.Millisecond) // more than the time between two renewals
 			close(renewed)
 			if got := ended(h, task); at(got, "state.name") != "CANCELLED" {
 				t.Errorf("the task is %v", got)
