@@ -33,6 +33,9 @@ func (f EntityFilter) order(p Page) (string, []any) {
 	column, known := entityOrders[p.Order]
 	var args []any
 	if p.Order == "fresh" {
+		if len(f.Due) == 0 { // all are alike
+			return strings.TrimPrefix(ties, ", "), nil
+		}
 		column, args = fresh(f.Due)
 		known = true
 	}
@@ -48,9 +51,6 @@ func (f EntityFilter) order(p Page) (string, []any) {
 // fresh is 0 for an entity that no schedule says of when it should have a backup, 1 for
 // one without a backup since then, and 2 for one that has it.
 func fresh(due map[string]time.Time) (string, []any) {
-	if len(due) == 0 {
-		return "0", nil
-	}
 	// Many policies are due at the same time, and are looked for in one list.
 	at := map[int64][]string{}
 	for policy, since := range due {

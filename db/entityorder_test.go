@@ -59,5 +59,12 @@ func TestEntitiesAreOrderedByWhatIsKnownOfThem(t *testing.T) {
 				}
 			}
 		}
+		// While nothing is due, all are alike.
+		for _, descending := range []bool{false, true} {
+			list, _, err := d.Entities(t.Context(), Scope{"p"}, EntityFilter{}, Page{Order: "fresh", Descending: descending, Limit: 6})
+			if err != nil || len(list) != 6 || (list[0].ID == "e5") != descending {
+				t.Errorf("nothing due, descending %v: %v, %v", descending, list, err)
+			}
+		}
 	})
 }

@@ -55,7 +55,7 @@ func (t *task) doBackup(ctx context.Context) error {
 	if err != nil {
 		return transient(err)
 	}
-	closed := sync.OnceFunc(func() { _ = source.Close() }) // it was only read
+	closed := sync.OnceFunc(func() { _ = source.Close() }) // it was only read: an error loses nothing
 	defer closed()
 	if err := t.freeVolume(ctx); err != nil {
 		return transient(err)

@@ -223,8 +223,8 @@ func (a *API) settled(r request, p stowage.Policy, body ruleBody) (stowage.Polic
 	return a.Service.SettlePolicy(r.Context(), p.ID, owners[0])
 }
 
-// updateRule leaves alone what the body does not name. It takes rules of snapshots on the path of the others as well: one user interface
-// sends them there.
+// updateRule leaves alone what the body does not name. It takes rules of snapshots on the
+// path of the others as well: one user interface sends them there.
 func (a *API) updateRule(w http.ResponseWriter, r request) error {
 	var body ruleBody
 	if err := r.read(&body); err != nil {
