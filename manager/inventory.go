@@ -134,11 +134,21 @@ func (t *task) findServers(ctx context.Context, look int64) (note string, err er
 		if err != nil {
 			return "", err
 		}
-		if err := t.DB.SetMark(ctx, markWhole, whole, now.UnixMicro()); err != nil {
+		if err := t.moveMark(ctx, markWhole, whole, now); err != nil {
 			return "", err
 		}
 	}
-	return note, t.DB.SetMark(ctx, markServers, last, now.UnixMicro())
+	return note, t.moveMark(ctx, markServers, last, now)
+}
+
+// moveMark notes until when this look knows of changes. Another look that ended beside
+// it has noted the same of itself, which is as good.
+func (t *task) moveMark(ctx context.Context, what string, from int64, to time.Time) error {
+	err := t.DB.SetMark(ctx, what, from, to.UnixMicro())
+	if stowage.CodeOf(err) == stowage.Conflict {
+		return nil
+	}
+	return err
 }
 
 // flavors gives the names of flavors by id: a server tells the id alone.

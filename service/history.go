@@ -302,9 +302,16 @@ func (s *Service) AskInventory(ctx context.Context, user cloud.User) (Task, erro
 	}
 	j := stowage.NewInventoryJob(s.NewID(), s.Now())
 	j.UserID, j.RequestID = user.UserID, user.RequestID
-	// Whatever was asked for before now does not count.
-	if err := s.DB.AskInventory(ctx, &j, s.Now().Add(24*time.Hour)); err != nil {
-		return Task{}, err
+	for tries := 1; ; tries++ {
+		// Whatever was asked for before now does not count.
+		err := s.DB.AskInventory(ctx, &j, s.Now().Add(24*time.Hour))
+		if err == nil {
+			break
+		}
+		// Somebody asked at the same moment: his task is waiting now, or has begun.
+		if stowage.CodeOf(err) != stowage.Conflict || tries == 10 {
+			return Task{}, err
+		}
 	}
 	if err := s.hand(ctx, j); err != nil {
 		return Task{}, err

@@ -6,6 +6,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -245,6 +246,48 @@ func TestALookThatFailsIsDoneAgainAndForgetsNothing(t *testing.T) {
 	if got := names(rows(t, send(h, http.MethodGet, "/virtual-machines?present=true", "", portal))); len(got) != 3 {
 		t.Errorf("it shows %v", got)
 	}
+}
+
+// Two managers may look at once: both find the same, and neither has failed.
+func TestLooksBesideOneAnotherAllEnd(t *testing.T) {
+	h := clouded(t)
+	h.Start(h.Manager("m2"))
+	for _, hours := range []time.Duration{1, 25} { // at what changed, and at all
+		h.Clock.Step(hours * time.Hour)
+		h.Nova.Crowd(2)
+		h.Until("two are under way", func() bool {
+			send(h, http.MethodPost, "/tasks/inventory-sync", "", portal) // while one waits, that one
+			return h.Nova.Crowded()
+		})
+		h.Until("they have ended", func() bool {
+			for _, task := range rows(t, send(h, http.MethodGet, "/tasks?type=INVENTORY_SYNC", "", portal)) {
+				switch state := at(task, "state.name"); state {
+				case "FINISHED":
+				case "FAILED", "CANCELLED":
+					t.Fatalf("a look has ended as %v: %v", state, task)
+				default:
+					return false
+				}
+			}
+			return true
+		})
+	}
+	if got := names(rows(t, send(h, http.MethodGet, "/virtual-machines?present=true", "", portal))); len(got) != 3 {
+		t.Errorf("it shows %v", got)
+	}
+}
+
+func TestManyMayAskForALookAtOnce(t *testing.T) {
+	h := clouded(t)
+	var all sync.WaitGroup
+	for range 8 {
+		all.Go(func() {
+			if a := send(h, http.MethodPost, "/tasks/inventory-sync", "", portal); a.Status != http.StatusOK {
+				t.Errorf("%d %s", a.Status, a.Body)
+			}
+		})
+	}
+	all.Wait()
 }
 
 // Compute hosts are the operator's business.

@@ -23,6 +23,8 @@ type Nova struct {
 	alone   []string
 	out     map[string]error
 	err     error
+	awaited int
+	crowd   chan struct{}
 }
 
 type server struct {
@@ -81,6 +83,40 @@ func (n *Nova) Fail(err error) {
 	n.err = err
 }
 
+// Crowd makes questions for servers wait until so many are asked at once.
+func (n *Nova) Crowd(size int) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.awaited, n.crowd = size, make(chan struct{})
+}
+
+// Crowded tells that no crowd is waited for.
+func (n *Nova) Crowded() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.crowd == nil
+}
+
+// join waits for the crowd, if there is to be one.
+func (n *Nova) join(ctx context.Context) error {
+	n.mu.Lock()
+	crowd := n.crowd
+	if n.awaited--; n.awaited == 0 {
+		close(crowd)
+		n.crowd = nil
+	}
+	n.mu.Unlock()
+	if crowd == nil {
+		return nil
+	}
+	select {
+	case <-crowd:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
 // Asked gives the times since which changes were asked for, zero for all.
 func (n *Nova) Asked() []time.Time {
 	n.mu.Lock()
@@ -89,7 +125,10 @@ func (n *Nova) Asked() []time.Time {
 }
 
 // EachServer tells deleted servers only where changes are asked for.
-func (n *Nova) EachServer(_ context.Context, since time.Time, fn func(cloud.Server) error) error {
+func (n *Nova) EachServer(ctx context.Context, since time.Time, fn func(cloud.Server) error) error {
+	if err := n.join(ctx); err != nil {
+		return err
+	}
 	n.mu.Lock()
 	n.asked = append(n.asked, since)
 	servers, out, err := slices.Clone(n.servers), n.out, n.err
