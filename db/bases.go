@@ -108,13 +108,8 @@ func (d *DB) SetBase(ctx context.Context, b Base) (old *Base, err error) {
 			VALUES (?,?,0,?,?,?,?)`, b.Backend, b.VolumeID, b.BackupID, b.BackupUUID, string(snapshot), micros(b.At))
 		return err
 	}
-	// Two that set the first base at once meet at the unique key: the one that
-	// was slower replaces the other's.
-	err = d.inTx(ctx, set)
-	for try := 0; duplicate(err) && try < 10; try++ {
-		err = d.inTx(ctx, set)
-	}
-	if err != nil {
+	// Of two that set the first base at once, the slower one replaces the other's.
+	if err := d.inTxBeside(ctx, set); err != nil {
 		return nil, fmt.Errorf("set the base of volume %s: %w", b.VolumeID, err)
 	}
 	return old, nil

@@ -192,6 +192,16 @@ func (d *DB) inTx(ctx context.Context, fn func(*sql.Tx) error) error {
 	}
 }
 
+// inTxBeside is inTx for rows that several may write at once while there are none:
+// whoever meets another's row at a unique key begins anew, and finds it there.
+func (d *DB) inTxBeside(ctx context.Context, fn func(*sql.Tx) error) error {
+	err := d.inTx(ctx, fn)
+	for try := 0; duplicate(err) && try < 10; try++ {
+		err = d.inTx(ctx, fn)
+	}
+	return err
+}
+
 func (d *DB) oneTx(ctx context.Context, fn func(*sql.Tx) error) error {
 	tx, err := d.sql.BeginTx(ctx, nil)
 	if err != nil {

@@ -24,7 +24,7 @@ func (d *DB) Found(ctx context.Context, look int64, found []stowage.Entity, now 
 			ids[i] = e.ID
 		}
 		marks, args := markers(ids)
-		err := d.inTx(ctx, func(tx *sql.Tx) error {
+		err := d.inTxBeside(ctx, func(tx *sql.Tx) error {
 			rows, err := tx.QueryContext(ctx, `SELECT `+entityColumns+` FROM entities WHERE id IN (`+marks+`)`, args...)
 			if err != nil {
 				return fmt.Errorf("read entities: %w", err)
@@ -177,7 +177,7 @@ func (d *DB) BackedUp(ctx context.Context, volumes []string) (map[string]bool, e
 
 // SetResources replaces what there is of a kind to choose from.
 func (d *DB) SetResources(ctx context.Context, look int64, kind stowage.ResourceKind, list []stowage.Resource) error {
-	return d.inTx(ctx, func(tx *sql.Tx) error {
+	return d.inTxBeside(ctx, func(tx *sql.Tx) error {
 		if _, err := tx.ExecContext(ctx, `DELETE FROM resources WHERE kind = ?`, kind); err != nil {
 			return fmt.Errorf("replace resources: %w", err)
 		}

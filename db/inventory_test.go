@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -193,6 +194,41 @@ func TestTheCloudIsLookedAtOnceAtATime(t *testing.T) {
 			t.Fatal(err)
 		}
 		wantCode(t, d.SetMark(t.Context(), "x", 0, 7), stowage.Conflict)
+	})
+}
+
+// Two managers find the same at the same time: a new server is new to both.
+func TestLooksBesideOneAnotherWriteTheSame(t *testing.T) {
+	each(t, func(t *testing.T, d *DB) {
+		const size = 30
+		for round := range 10 {
+			var entities []stowage.Entity
+			var flavors []stowage.Resource
+			for i := range size {
+				id := fmt.Sprintf("%d-%03d", round, i)
+				entities = append(entities, entity(id, "p", nil))
+				flavors = append(flavors, stowage.Resource{ID: id, Name: id, Shared: true})
+			}
+			var all sync.WaitGroup
+			for i := range 4 {
+				look := int64(round*4 + i + 1)
+				all.Go(func() {
+					if err := d.Found(t.Context(), look, entities, noon); err != nil {
+						t.Errorf("look %d: %v", look, err)
+					}
+					if err := d.SetResources(t.Context(), look, stowage.ResourceFlavor, flavors); err != nil {
+						t.Errorf("look %d: %v", look, err)
+					}
+				})
+			}
+			all.Wait()
+			if got := len(must(d.Resources(t.Context(), Scope{}, stowage.ResourceFlavor))(t)); got != size {
+				t.Errorf("%d flavors", got)
+			}
+		}
+		if got := must(d.Unseen(t.Context(), 40, stowage.EntityVolume, "9-", 500))(t); len(got) != 0 {
+			t.Errorf("the last look has not the last word on %v", got)
+		}
 	})
 }
 
