@@ -251,6 +251,8 @@ var fields = map[string]string{
 	"RuleRequest.ruleBackupDestinations":                   "One, in the role `PRIMARY`.",
 	"RuleRequest.retentionVersions":                        "Of snapshots: the last so many are kept. What this or `retentionDays` keeps stays; without both all stay.",
 	"RuleRequest.retentionDays":                            "Of snapshots: those are kept that are not older than so many days.",
+	"RuleRequest.daysToKeepRetentionLock":                  "0, or not there: the project's own container cannot be locked.",
+	"ToRequest.daysToKeepRetentionLock":                    "As that of the rule.",
 	"ToRequest.roleType":                                   "`PRIMARY`; a `SECONDARY` one without a destination is dropped.",
 	"MachineRequest.vmBackupPolicy":                        "None takes it out of its policy.",
 	"MachineRequest.snapshotMgmtPolicy":                    "`null` takes it out of its policy of snapshots; not there: it stays.",

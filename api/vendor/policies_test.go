@@ -303,6 +303,8 @@ func TestPoliciesThatMakeNoSenseAreRefused(t *testing.T) {
 		"one that is too long":  {`{"name":"a","autoAssignSettings":{"includeRegExps":["` + strings.Repeat("x", 256) + `"]}}`, "bytes"},
 		"one that explodes":     {`{"name":"a","autoAssignSettings":{"includeRegExps":["((((x{100}){100}){100}){100})"]}}`, "regular expression"},
 		"too many":              {`{"name":"a","autoAssignSettings":{"includeRegExps":[` + strings.Repeat(`"x",`, 100) + `"x"]}}`, "at most"},
+		"a lock":                {`{"name":"a","rules":[{"name":"r","daysToKeepRetentionLock":"30"}]}`, "nobody can lock"},
+		"a locked destination":  {`{"name":"a","rules":[{"ruleBackupDestinations":[{"roleType":"PRIMARY","daysToKeepRetentionLock":1}]}]}`, "nobody can lock"},
 		"a second destination":  {`{"name":"a","rules":[{"ruleBackupDestinations":[{"active":true,"roleType":"SECONDARY","backupDestination":"demo:x"}]}]}`, "one place"},
 		"a retention":           {`{"name":"a","rules":[{"ruleBackupDestinations":[{"roleType":"PRIMARY","backupRetentionSettings":{"retentionKeepLastNFull":-1}}]}]}`, "retention"},
 		"a destination":         {`{"name":"a","rules":[{"backupDestinations":["demo:a/b"]}]}`, "destination"},

@@ -24,6 +24,7 @@ type ruleBody struct {
 	Bare         several[ref]    `json:"backupDestinations"`
 	Versions     number          `json:"retentionVersions"` // of snapshots
 	Days         number          `json:"retentionDays"`
+	Lock         number          `json:"daysToKeepRetentionLock"`
 }
 
 type toBody struct {
@@ -31,6 +32,7 @@ type toBody struct {
 	Role        enum          `json:"roleType"`
 	Destination ref           `json:"backupDestination"`
 	Retention   retentionBody `json:"backupRetentionSettings"`
+	Lock        number        `json:"daysToKeepRetentionLock"`
 }
 
 type retentionBody struct {
@@ -69,7 +71,9 @@ func (b ruleBody) rule(kind stowage.PolicyKind, projectID string) (stowage.Rule,
 	for _, bare := range b.Bare {
 		to = append(to, toBody{Role: enum{Name: "PRIMARY"}, Destination: bare})
 	}
+	lock := b.Lock.n
 	for _, d := range to {
+		lock = max(lock, d.Lock.n)
 		if d.Role.Name == "" {
 			d.Role.Name = "PRIMARY"
 		}
@@ -84,6 +88,9 @@ func (b ruleBody) rule(kind stowage.PolicyKind, projectID string) (stowage.Rule,
 		default:
 			return r, stowage.Errorf(stowage.Invalid, "A backup is in one place: a rule has no %s destination.", strings.ToLower(d.Role.Name))
 		}
+	}
+	if lock > 0 {
+		return r, stowage.Errorf(stowage.Invalid, "daysToKeepRetentionLock must be 0: backups are in the project's own container, which nobody can lock.")
 	}
 	return r, nil
 }
@@ -119,6 +126,7 @@ type ruleView struct {
 	Destinations []destRow `json:"ruleBackupDestinations"`
 	Versions     *int      `json:"retentionVersions,omitempty"`
 	Days         *int      `json:"retentionDays,omitempty"`
+	Lock         int       `json:"daysToKeepRetentionLock"` // none
 	VMCount      int       `json:"vmCount"`
 	Count        int       `json:"schedulesCount"`
 	Removable    bool      `json:"removable"`
@@ -131,6 +139,7 @@ type destRow struct {
 	Role        enum          `json:"roleType"`
 	Destination *ref          `json:"backupDestination"`
 	Retention   retentionView `json:"backupRetentionSettings"`
+	Lock        int           `json:"daysToKeepRetentionLock"` // none
 }
 
 type retentionView struct {
