@@ -485,9 +485,10 @@ func TestNothingIsLeftOfAManagerThatComesBackTooLate(t *testing.T) {
 	h, id, _, _ := farm(t)
 	hasAgent(h)
 	over := make(chan struct{})
-	h.Servers.Before("SnapshotServer", func(string) error { <-over; return nil })
+	var asked atomic.Bool
+	h.Servers.Before("SnapshotServer", func(string) error { asked.Store(true); <-over; return nil })
 	task := one(t, exportOf(h, id, "FULL"))
-	h.Until("the export runs", func() bool { return len(h.Snapshots()) == 2 })
+	h.Until("Nova is asked", asked.Load)
 	h.Disks.On(drivertest.OpCreateSnapshot, "").Times(2).Before(errBroken)
 	h.Clock.Step(2 * time.Minute)
 	h.Start(h.Manager("m2"))
