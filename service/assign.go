@@ -98,23 +98,9 @@ type Assignment struct {
 }
 
 // PreviewAssign tells what automatic assignment would do with a policy of these
-// settings. One that is not there yet has no id.
-func (s *Service) PreviewAssign(ctx context.Context, scope db.Scope, p stowage.Policy) ([]Assignment, error) {
-	if p.ID != "" {
-		old, err := s.DB.Policy(ctx, scope, p.ID)
-		if err != nil {
-			return nil, err
-		}
-		if old.Kind != p.Kind {
-			return nil, stowage.Errorf(stowage.NotFound, "Policy %.64s could not be found.", p.ID)
-		}
-		p.ProjectID = old.ProjectID
-	}
-	return s.assignments(ctx, p)
-}
-
-// assignments look at every entity that the policy may have, in parts.
-func (s *Service) assignments(ctx context.Context, p stowage.Policy) ([]Assignment, error) {
+// settings. One that is not there yet has no id. It looks at every entity that the
+// policy may have, in parts.
+func (s *Service) PreviewAssign(ctx context.Context, p stowage.Policy) ([]Assignment, error) {
 	m, err := newMatcher(p)
 	if err != nil || !p.Is.Assign.On() {
 		return nil, err
@@ -162,7 +148,7 @@ func (s *Service) assignments(ctx context.Context, p stowage.Policy) ([]Assignme
 }
 
 func (s *Service) assignTo(ctx context.Context, p stowage.Policy) error {
-	list, err := s.assignments(ctx, p)
+	list, err := s.PreviewAssign(ctx, p)
 	if err != nil || len(list) == 0 {
 		return err
 	}

@@ -51,7 +51,7 @@ var backupPoliciesTold = map[string]told{
 	"GET /policies/vm-backup":           {is: "Lists policies", asks: append([]ask{{names: "extended", text: noEffect}}, policyAsks...), paged: true, byName: true, finds: "its name, or its guid", orders: policyColumns, gives: []policyRow{}},
 	"POST /policies/vm-backup":          {is: "Makes a policy", sends: policyBody{}, example: policyExample, gives: policyDetails{}},
 	"GET /policies/vm-backup/{guid}":    {is: "Shows a policy with all that is in it", gives: policyDetails{}},
-	"PUT /policies/vm-backup/{guid}":    {is: "Changes a policy", more: "`rules` and `vms` are replaced where they are given, and stay where they are not.", sends: policyBody{}, example: policyExample, gives: policyDetails{}},
+	"PUT /policies/vm-backup/{guid}":    {is: "Changes a policy", more: "What is not given stays; `rules`, `vms` and `autoAssignSettings` are replaced whole where they are given.", sends: policyBody{}, example: policyExample, gives: policyDetails{}},
 	"DELETE /policies/vm-backup/{guid}": {is: "Deletes a policy and its rules; its backups stay"},
 	"POST /policies/vm-backup/list-by-entities": {
 		is: "Lists the policies of these entities, with all that is in them", sends: entitiesBody{}, example: `{"protectedEntities":[{"guid":"..."}]}`, gives: []policyDetails{},

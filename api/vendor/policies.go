@@ -14,25 +14,24 @@ import (
 // policyBody is a policy as clients send it: with its rules, as the user
 // interface does, or without, as the guide has it. What is not there stays.
 type policyBody struct {
-	GUID       text         `json:"guid"`
-	Name       text         `json:"name"`
-	Active     *truth       `json:"active"`
-	Priority   number       `json:"priority"`
-	RemoveGone truth        `json:"autoRemoveNonPresent"`
-	RetryCount number       `json:"backupRetryCount"`
-	Assign     assignBody   `json:"autoAssignSettings"`
-	AssignNow  truth        `json:"executeAutoAssignmentAfterSavingPolicy"`
-	VMs        *refs        `json:"vms"`
-	Rules      *ruleBodies  `json:"rules"`
-	Export     number       `json:"failRemainingBackupTasksExportThreshold"`
-	Store      number       `json:"failRemainingBackupTasksStoreThreshold"`
-	Report     truth        `json:"dailyReportEnabled"`
-	Mailing    ref          `json:"mailingList"`
-	KeepAll    truth        `json:"disableCleanOldBackups"`
-	Quiesce    truth        `json:"quiesceBeforeSnapshot"`
-	TenantID   text         `json:"tenantId"`
-	Project    text         `json:"projectUuid"`
-	Projects   several[ref] `json:"projects"`
+	Name       text          `json:"name"`
+	Active     *truth        `json:"active"`
+	Priority   number        `json:"priority"`
+	RemoveGone maybe[truth]  `json:"autoRemoveNonPresent"`
+	RetryCount maybe[number] `json:"backupRetryCount"`
+	Assign     *assignBody   `json:"autoAssignSettings"`
+	AssignNow  truth         `json:"executeAutoAssignmentAfterSavingPolicy"`
+	VMs        *refs         `json:"vms"`
+	Rules      *ruleBodies   `json:"rules"`
+	Export     maybe[number] `json:"failRemainingBackupTasksExportThreshold"`
+	Store      maybe[number] `json:"failRemainingBackupTasksStoreThreshold"`
+	Report     maybe[truth]  `json:"dailyReportEnabled"`
+	Mailing    maybe[ref]    `json:"mailingList"`
+	KeepAll    maybe[truth]  `json:"disableCleanOldBackups"`
+	Quiesce    maybe[truth]  `json:"quiesceBeforeSnapshot"`
+	TenantID   text          `json:"tenantId"`
+	Project    text          `json:"projectUuid"`
+	Projects   several[ref]  `json:"projects"`
 }
 
 type (
@@ -72,15 +71,43 @@ func guids(list several[ref]) (out []string) {
 	return out
 }
 
-// policy is what the body says, of the kind; the project is whose it is to be.
-func (b policyBody) policy(kind stowage.PolicyKind, projectID string) stowage.Policy {
-	p := stowage.Policy{ID: string(b.GUID), Kind: kind, ProjectID: projectID, Name: string(b.Name), Active: b.Active == nil || bool(*b.Active), Priority: stowage.PriorityDefault}
+// blank is what a new policy of the kind and the project is unless more is said.
+func blank(kind stowage.PolicyKind, projectID string) stowage.Policy {
+	return stowage.Policy{Kind: kind, ProjectID: projectID, Active: true, Priority: stowage.PriorityDefault}
+}
+
+// policy is the one that was as the body changes it: what is not there stays.
+func (b policyBody) policy(p stowage.Policy) stowage.Policy {
+	if b.Name != "" {
+		p.Name = string(b.Name)
+	}
+	if b.Active != nil {
+		p.Active = bool(*b.Active)
+	}
 	if n := priority(b.Priority); n != nil {
 		p.Priority = *n
 	}
-	p.Is = stowage.PolicyDetails{
-		Assign: b.Assign.settings(), RemoveGone: bool(b.RemoveGone), ExportThreshold: whole(b.Export), StoreThreshold: whole(b.Store),
-		KeepAll: bool(b.KeepAll), RetryCount: whole(b.RetryCount), DailyReport: bool(b.Report), MailingList: b.Mailing.GUID, Quiesce: bool(b.Quiesce),
+	if b.Assign != nil {
+		p.Is.Assign = b.Assign.settings()
+	}
+	if b.Mailing.set {
+		p.Is.MailingList = b.Mailing.value.GUID
+	}
+	for _, n := range []struct {
+		said maybe[number]
+		of   *int
+	}{{b.Export, &p.Is.ExportThreshold}, {b.Store, &p.Is.StoreThreshold}, {b.RetryCount, &p.Is.RetryCount}} {
+		if n.said.set {
+			*n.of = whole(n.said.value)
+		}
+	}
+	for _, f := range []struct {
+		said maybe[truth]
+		of   *bool
+	}{{b.RemoveGone, &p.Is.RemoveGone}, {b.Report, &p.Is.DailyReport}, {b.KeepAll, &p.Is.KeepAll}, {b.Quiesce, &p.Is.Quiesce}} {
+		if f.said.set {
+			*f.of = bool(f.said.value)
+		}
 	}
 	return p
 }
@@ -110,8 +137,7 @@ func (a *API) createPolicy(w http.ResponseWriter, r request) error {
 	if err != nil {
 		return err
 	}
-	body.GUID = ""
-	wish, err := body.wish(r.kind, owner)
+	wish, err := body.wish(blank(r.kind, owner))
 	if err != nil {
 		return err
 	}
@@ -119,12 +145,12 @@ func (a *API) createPolicy(w http.ResponseWriter, r request) error {
 	return a.answerPolicy(w, r, p, err)
 }
 
-func (b policyBody) wish(kind stowage.PolicyKind, owner string) (service.PolicyWish, error) {
-	wish := service.PolicyWish{Policy: b.policy(kind, owner), AssignNow: bool(b.AssignNow)}
+func (b policyBody) wish(old stowage.Policy) (service.PolicyWish, error) {
+	wish := service.PolicyWish{Policy: b.policy(old), AssignNow: bool(b.AssignNow)}
 	if b.Rules != nil {
 		rules := []stowage.Rule{}
 		for _, one := range *b.Rules {
-			r, err := one.rule(kind, owner)
+			r, err := one.rule(old.Kind, old.ProjectID)
 			if err != nil {
 				return wish, err
 			}
@@ -150,11 +176,7 @@ func (a *API) updatePolicy(w http.ResponseWriter, r request) error {
 	if err != nil {
 		return err
 	}
-	body.GUID = text(old.ID)
-	if body.Name == "" {
-		body.Name = text(old.Name)
-	}
-	wish, err := body.wish(r.kind, old.ProjectID)
+	wish, err := body.wish(old.Policy)
 	if err != nil {
 		return err
 	}
@@ -275,11 +297,15 @@ func (a *API) previewAssign(w http.ResponseWriter, r request) error {
 	if err != nil {
 		return err
 	}
-	body.GUID = ""
+	old := blank(r.kind, owner)
 	if guid := r.guid(); guid != nobodys {
-		body.GUID = text(guid)
+		p, err := a.Service.PolicyOf(r.Context(), r.scope, r.kind, guid)
+		if err != nil {
+			return err
+		}
+		old = p.Policy
 	}
-	list, err := a.Service.PreviewAssign(r.Context(), r.scope, body.policy(r.kind, owner))
+	list, err := a.Service.PreviewAssign(r.Context(), body.policy(old))
 	if err != nil {
 		return err
 	}

@@ -76,6 +76,29 @@ func TestAPolicyIsMadeInOneStep(t *testing.T) {
 }
 
 // The older panel and the guide: first the policy, then its rule, with bare guids.
+// A script that renames a policy lifts no hold.
+func TestAPolicyKeepsWhatIsNotSaid(t *testing.T) {
+	h := clouded(t)
+	list := good(h, http.MethodPost, "/mailing-lists", `{"name":"us","recipients":["us@example.org"]}`, demo)
+	p := good(h, http.MethodPost, "/policies/vm-backup", `{"name":"P","active":false,"priority":60,"autoRemoveNonPresent":true,"backupRetryCount":2,
+		"autoAssignSettings":{"mode":"ASSIGN_ONLY","includeTags":["gold"]},"failRemainingBackupTasksExportThreshold":50,"failRemainingBackupTasksStoreThreshold":40,
+		"dailyReportEnabled":true,"mailingList":{"guid":"`+guidOf(list)+`"},"disableCleanOldBackups":true,"quiesceBeforeSnapshot":true,
+		"rules":[{"name":"r"}],"vms":["10"]}`, demo)
+	path := "/policies/vm-backup/" + guidOf(p)
+	for _, body := range []string{`{}`, `{"active":null,"priority":"","name":null,"autoAssignSettings":null}`} {
+		if got := good(h, http.MethodPut, path, body, demo); fmt.Sprint(got) != fmt.Sprint(p) {
+			t.Errorf("%s: it is\n%v, and was\n%v", body, got, p)
+		}
+	}
+	got := good(h, http.MethodPut, path, `{"name":"Q","active":"true","mailingList":null,"dailyReportEnabled":false,"disableCleanOldBackups":false,
+		"backupRetryCount":null,"failRemainingBackupTasksStoreThreshold":"","autoAssignSettings":{"mode":"DISABLED"},"vms":[]}`, demo)
+	if got["name"] != "Q" || got["active"] != true || got["mailingList"] != nil || got["dailyReportEnabled"] != false || got["disableCleanOldBackups"] != false ||
+		got["backupRetryCount"] != 0.0 || got["failRemainingBackupTasksStoreThreshold"] != 0.0 || got["failRemainingBackupTasksExportThreshold"] != 50.0 ||
+		at(got, "autoAssignSettings.mode.name") != "DISABLED" || len(got["vms"].([]any)) != 0 || got["quiesceBeforeSnapshot"] != true || got["priority"] != 60.0 {
+		t.Errorf("it is %v", got)
+	}
+}
+
 func TestAPolicyIsMadeInTwoSteps(t *testing.T) {
 	h := clouded(t)
 	s := guidOf(good(h, http.MethodPost, "/schedules", `{"name":"S","type":"VM_BACKUP","backupType":"INCREMENTAL","executionType":"TIME","hour":18000000.0,
