@@ -1,6 +1,7 @@
 package db
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"fmt"
@@ -51,10 +52,17 @@ func assign(ctx context.Context, tx *sql.Tx, kind stowage.PolicyKind, policy str
 			return fmt.Errorf("take entities out of their policies: %w", err)
 		}
 		for _, e := range part {
-			if _, err := tx.ExecContext(ctx, `INSERT INTO policy_entities (entity_id, kind, policy_id, automatic) VALUES (?,?,?,0)`, e, kind, policy); duplicate(err) {
+			// Only while the policy is there: it may be deleted meanwhile.
+			res, err := tx.ExecContext(ctx, `INSERT INTO policy_entities (entity_id, kind, policy_id, automatic)
+				SELECT ?, p.kind, p.id, 0 FROM policies p WHERE p.id = ? AND p.kind = ?`, e, policy, kind)
+			if duplicate(err) {
 				return stowage.Errorf(stowage.Conflict, "Entity %.64s was assigned by somebody else just now.", e)
-			} else if err != nil {
+			}
+			if err != nil {
 				return fmt.Errorf("assign entity %s: %w", e, err)
+			}
+			if n, err := res.RowsAffected(); err != nil || n == 0 {
+				return cmp.Or(err, error(stowage.Errorf(stowage.NotFound, "Policy %.64s could not be found.", policy)))
 			}
 		}
 	}
@@ -163,9 +171,14 @@ func (d *DB) RemoveGone(ctx context.Context, policies []string) (n int64, err er
 }
 
 // RemoveForeign takes entities out of policies of projects that they are not of any
-// more: a volume can be given to another. It tells how many there were.
+// more: a volume can be given to another. It tells how many there were. What is left of
+// policies that are gone keeps no entity from another policy.
 func (d *DB) RemoveForeign(ctx context.Context) (n int64, err error) {
 	err = d.inTx(ctx, func(tx *sql.Tx) error {
+		_, err := tx.ExecContext(ctx, `DELETE FROM policy_entities WHERE NOT EXISTS (SELECT 1 FROM policies p WHERE p.id = policy_entities.policy_id)`)
+		if err != nil {
+			return fmt.Errorf("take entities out of policies that are gone: %w", err)
+		}
 		res, err := tx.ExecContext(ctx, `DELETE FROM policy_entities WHERE EXISTS (SELECT 1 FROM policies p, entities e WHERE p.id = policy_entities.policy_id
 			AND e.id = policy_entities.entity_id AND p.project_id <> '' AND e.project_id <> '' AND e.project_id <> p.project_id)`)
 		if err != nil {

@@ -15,8 +15,7 @@ import (
 )
 
 // Found notes what a look at the cloud, by its number, found: rows are written
-// where something changed. A later look, beside this one, has the last word on
-// what was seen.
+// where something changed. A later look, beside this one, has the last word.
 func (d *DB) Found(ctx context.Context, look int64, found []stowage.Entity, now time.Time) error {
 	for part := range slices.Chunk(found, 200) {
 		ids := make([]string, len(part))
@@ -66,8 +65,8 @@ func writeEntity(ctx context.Context, tx *sql.Tx, look int64, e stowage.Entity, 
 	}
 	if at >= 0 {
 		_, err = tx.ExecContext(ctx, `UPDATE entities SET kind = ?, project_id = ?, name = ?, words = ?, host = ?, present = ?, listed = ?, server_id = ?,
-			attributes = ?, updated_at = ? WHERE id = ?`,
-			e.Kind, e.ProjectID, e.Name, words(e), clip(e.Is.Host, 255), e.Present, e.Listed, e.ServerID, string(attributes), micros(now), e.ID)
+			attributes = ?, updated_at = ? WHERE id = ? AND seen <= ?`,
+			e.Kind, e.ProjectID, e.Name, words(e), clip(e.Is.Host, 255), e.Present, e.Listed, e.ServerID, string(attributes), micros(now), e.ID, look)
 	} else {
 		_, err = tx.ExecContext(ctx, `INSERT INTO entities (`+entityColumns+`, seen, words, host, restorable) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,`+restorableOf+`?))`,
 			e.ID, e.Kind, e.ProjectID, e.Name, e.Present, e.Listed, e.ServerID, string(attributes), micros(now), e.Excluded, look, words(e), clip(e.Is.Host, 255), e.ID)

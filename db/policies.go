@@ -95,18 +95,22 @@ func updatePolicy(ctx context.Context, tx *sql.Tx, p stowage.Policy, details str
 // if all its entities, one at least, are of the project, none come by themselves, and it has
 // no rules. Conflict: the project has one of that name.
 func (d *DB) SettlePolicy(ctx context.Context, id, projectID string, now time.Time) (bool, error) {
-	res, err := d.sql.ExecContext(ctx, `UPDATE policies SET project_id = ?, updated_at = ? WHERE id = ? AND project_id = '' AND assigns = 0
-		AND NOT EXISTS (SELECT 1 FROM policy_rules r WHERE r.policy_id = policies.id)
-		AND EXISTS (SELECT 1 FROM policy_entities e WHERE e.policy_id = policies.id)
-		AND NOT EXISTS (SELECT 1 FROM policy_entities e LEFT JOIN entities t ON t.id = e.entity_id
-			WHERE e.policy_id = policies.id AND COALESCE(t.project_id, '') <> ?)`, projectID, micros(now), id, projectID)
+	var n int64
+	err := d.inTx(ctx, func(tx *sql.Tx) error {
+		res, err := tx.ExecContext(ctx, `UPDATE policies SET project_id = ?, updated_at = ? WHERE id = ? AND project_id = '' AND assigns = 0
+			AND NOT EXISTS (SELECT 1 FROM policy_rules r WHERE r.policy_id = policies.id)
+			AND EXISTS (SELECT 1 FROM policy_entities e WHERE e.policy_id = policies.id)
+			AND NOT EXISTS (SELECT 1 FROM policy_entities e LEFT JOIN entities t ON t.id = e.entity_id
+				WHERE e.policy_id = policies.id AND COALESCE(t.project_id, '') <> ?)`, projectID, micros(now), id, projectID)
+		if err != nil {
+			return fmt.Errorf("give policy %s to project %s: %w", id, projectID, err)
+		}
+		n, err = res.RowsAffected()
+		return err
+	})
 	if duplicate(err) {
 		return false, stowage.Errorf(stowage.Conflict, "Project %.64s has a policy of that name already.", projectID)
 	}
-	if err != nil {
-		return false, fmt.Errorf("give policy %s to project %s: %w", id, projectID, unavailable(err))
-	}
-	n, err := res.RowsAffected()
 	return n == 1, err
 }
 

@@ -1,6 +1,7 @@
 package db
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"encoding/json"
@@ -68,14 +69,17 @@ func insertRule(ctx context.Context, tx *sql.Tx, r stowage.Rule) error {
 // AddRule writes a rule behind the others of its policy. NotFound: that is gone.
 func (d *DB) AddRule(ctx context.Context, r stowage.Rule) error {
 	return d.inTx(ctx, func(tx *sql.Tx) error {
-		var there int
-		err := tx.QueryRowContext(ctx, `SELECT COUNT(*), COALESCE((SELECT MAX(position) + 1 FROM policy_rules WHERE policy_id = ?), 0)
-			FROM policies WHERE id = ?`, r.PolicyID, r.PolicyID).Scan(&there, &r.Position)
+		// Whoever deletes the policy, or adds another rule, waits for us or we for him.
+		res, err := tx.ExecContext(ctx, `UPDATE policies SET updated_at = updated_at + 1 WHERE id = ?`, r.PolicyID)
 		if err != nil {
-			return fmt.Errorf("look for policy %s: %w", r.PolicyID, err)
+			return fmt.Errorf("hold policy %s: %w", r.PolicyID, err)
 		}
-		if there == 0 {
-			return stowage.Errorf(stowage.NotFound, "Policy %.64s could not be found.", r.PolicyID)
+		if n, err := res.RowsAffected(); err != nil || n == 0 {
+			return cmp.Or(err, error(stowage.Errorf(stowage.NotFound, "Policy %.64s could not be found.", r.PolicyID)))
+		}
+		err = tx.QueryRowContext(ctx, `SELECT COALESCE(MAX(position) + 1, 0) FROM policy_rules WHERE policy_id = ?`, r.PolicyID).Scan(&r.Position)
+		if err != nil {
+			return fmt.Errorf("look for rules of policy %s: %w", r.PolicyID, err)
 		}
 		return insertRule(ctx, tx, r)
 	})

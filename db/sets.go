@@ -56,8 +56,9 @@ func (d *DB) CreateSet(ctx context.Context, set *stowage.Backup, export *stowage
 // Conflict while there is one.
 func (d *DB) StartAlone(ctx context.Context, j *stowage.Job) error {
 	return d.inTx(ctx, func(tx *sql.Tx) error {
-		// Whoever asks at once waits here for the other: the plan's row is locked.
-		if _, err := tx.ExecContext(ctx, `UPDATE recovery_plans SET active = active WHERE id = ?`, j.EntityID); err != nil {
+		// Whoever asks at once waits here for the other: the plan's row is locked, and
+		// changed, which other nodes of a Galera cluster see.
+		if _, err := tx.ExecContext(ctx, `UPDATE recovery_plans SET updated_at = updated_at + 1 WHERE id = ?`, j.EntityID); err != nil {
 			return fmt.Errorf("hold plan %s: %w", j.EntityID, err)
 		}
 		var n int

@@ -27,6 +27,10 @@ func noWebhook(id string) error {
 // AddWebhook writes a new webhook. OverLimit: the project has as many as it may.
 func (d *DB) AddWebhook(ctx context.Context, w stowage.Webhook, most int) error {
 	return d.inTx(ctx, func(tx *sql.Tx) error {
+		// Whoever adds one at once waits for us or we for him.
+		if _, err := tx.ExecContext(ctx, `UPDATE webhooks SET project_id = project_id WHERE project_id = ?`, w.ProjectID); err != nil {
+			return fmt.Errorf("hold webhooks of project %s: %w", w.ProjectID, err)
+		}
 		var n int
 		if err := tx.QueryRowContext(ctx, `SELECT COUNT(*) FROM webhooks WHERE project_id = ?`, w.ProjectID).Scan(&n); err != nil {
 			return fmt.Errorf("count webhooks: %w", err)
@@ -43,18 +47,16 @@ func (d *DB) AddWebhook(ctx context.Context, w stowage.Webhook, most int) error 
 	})
 }
 
-// UpdateWebhook writes a webhook anew; its project stays. NotFound: it is gone.
-func (d *DB) UpdateWebhook(ctx context.Context, w stowage.Webhook) error {
+// UpdateWebhook writes a webhook anew that was read when it was last changed at seen; its
+// project stays. Conflict: somebody else has changed it since, or it is gone.
+func (d *DB) UpdateWebhook(ctx context.Context, w stowage.Webhook, seen time.Time) error {
 	return d.inTx(ctx, func(tx *sql.Tx) error {
-		res, err := tx.ExecContext(ctx, `UPDATE webhooks SET name = ?, url = ?, events = ?, active = ?, secret = ?, updated_at = ? WHERE id = ?`,
-			w.Name, w.URL, w.Events, w.Active, w.Secret, micros(w.UpdatedAt), w.ID)
+		res, err := tx.ExecContext(ctx, `UPDATE webhooks SET name = ?, url = ?, events = ?, active = ?, secret = ?, updated_at = ? WHERE id = ? AND updated_at = ?`,
+			w.Name, w.URL, w.Events, w.Active, w.Secret, micros(w.UpdatedAt), w.ID, micros(seen))
 		if err != nil {
 			return fmt.Errorf("write webhook %s: %w", w.ID, err)
 		}
-		if n, err := res.RowsAffected(); err != nil || n == 1 {
-			return err
-		}
-		return noWebhook(w.ID)
+		return moved(res, "write webhook "+w.ID)
 	})
 }
 

@@ -187,12 +187,12 @@ func TestWebhooksAreOneProjectsAndNotMany(t *testing.T) {
 		}
 		b, j := sampleBackup("p"), sampleJob(stowage.JobBackup)
 		must0(t, d.CreateBackup(t.Context(), &b, &j))
-		w.Name, w.Active, w.Events = "n", false, 1
-		must0(t, d.UpdateWebhook(t.Context(), w))
+		seen := w.UpdatedAt
+		w.Name, w.Active, w.Events, w.UpdatedAt = "n", false, 1, seen.Add(time.Microsecond)
+		must0(t, d.UpdateWebhook(t.Context(), w, seen))
+		wantCode(t, d.UpdateWebhook(t.Context(), w, seen), stowage.Conflict)
 		must0(t, d.DeleteWebhook(t.Context(), Scope{"p"}, w.ID))
-		if err := d.UpdateWebhook(t.Context(), w); stowage.CodeOf(err) != stowage.NotFound {
-			t.Errorf("it is changed when it is gone: %v", err)
-		}
+		wantCode(t, d.UpdateWebhook(t.Context(), w, w.UpdatedAt), stowage.Conflict)
 		if got := told(t, d, w); got != "" {
 			t.Errorf("it is told %s when it is gone", got)
 		}

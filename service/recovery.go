@@ -39,25 +39,51 @@ func (s *Service) CreatePlan(ctx context.Context, p stowage.RecoveryPlan) (stowa
 	return p, s.DB.CreatePlan(ctx, p)
 }
 
-// ChangePlan lets fn change a recovery plan of the scope. Conflict: somebody else
-// changed it at the same time, or there is one of that name.
+// ChangePlan lets fn change a recovery plan of the scope, and again if somebody else has
+// changed it meanwhile. Conflict: there is one of that name.
 func (s *Service) ChangePlan(ctx context.Context, scope db.Scope, id string, fn func(*stowage.RecoveryPlan) error) (stowage.RecoveryPlan, error) {
-	p, err := s.DB.Plan(ctx, scope, id)
-	if err != nil {
-		return p, err
+	return changed(ctx, "The recovery plan", func() (stowage.RecoveryPlan, time.Time, error) {
+		p, err := s.DB.Plan(ctx, scope, id)
+		return p, p.UpdatedAt, err
+	}, func(p *stowage.RecoveryPlan, seen time.Time) error {
+		if err := fn(p); err != nil {
+			return err
+		}
+		if err := s.checkPlan(ctx, p); err != nil {
+			return err
+		}
+		p.UpdatedAt = s.later(seen)
+		return s.DB.SavePlan(ctx, *p, seen)
+	})
+}
+
+// later is now, or just behind the version that was seen should the clock stand still: it
+// tells versions apart.
+func (s *Service) later(seen time.Time) time.Time {
+	if now := s.Now(); now.After(seen) {
+		return now
 	}
-	seen := p.UpdatedAt
-	if err := fn(&p); err != nil {
-		return p, err
+	return seen.Add(time.Microsecond)
+}
+
+// changed reads something with the version that it has, and writes it changed. Whoever
+// meets another's change begins anew with that.
+func changed[T any](ctx context.Context, what string, read func() (T, time.Time, error), write func(*T, time.Time) error) (T, error) {
+	one, seen, err := read()
+	for range 20 {
+		if err != nil {
+			return one, err
+		}
+		refused := write(&one, seen)
+		if stowage.CodeOf(refused) != stowage.Conflict || ctx.Err() != nil {
+			return one, refused
+		}
+		last := seen
+		if one, seen, err = read(); err == nil && seen.Equal(last) {
+			return one, refused // for another reason
+		}
 	}
-	if err := s.checkPlan(ctx, &p); err != nil {
-		return p, err
-	}
-	// Later than before even if the clock stood still: it tells versions apart.
-	if p.UpdatedAt = s.Now(); !p.UpdatedAt.After(seen) {
-		p.UpdatedAt = seen.Add(time.Microsecond)
-	}
-	return p, s.DB.SavePlan(ctx, p, seen)
+	return one, stowage.Errorf(stowage.Conflict, "%s was changed by somebody else at the same time.", what)
 }
 
 // DeletePlan forgets a recovery plan of the scope. Runs of it go on.

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"strings"
+	"time"
 
 	"github.com/stowage/stowage"
 	"github.com/stowage/stowage/db"
@@ -65,14 +66,16 @@ func randomBytes(n int) []byte {
 
 // UpdateWebhook changes a webhook of the scope.
 func (s *Service) UpdateWebhook(ctx context.Context, scope db.Scope, wish WebhookWish) (stowage.Webhook, error) {
-	w, err := s.DB.Webhook(ctx, scope, wish.ID)
-	if err != nil {
-		return w, err
-	}
-	if err := s.changeWebhook(ctx, &w, wish); err != nil {
-		return w, err
-	}
-	return w, s.DB.UpdateWebhook(ctx, w)
+	return changed(ctx, "The webhook", func() (stowage.Webhook, time.Time, error) {
+		w, err := s.DB.Webhook(ctx, scope, wish.ID)
+		return w, w.UpdatedAt, err
+	}, func(w *stowage.Webhook, seen time.Time) error {
+		if err := s.changeWebhook(ctx, w, wish); err != nil {
+			return err
+		}
+		w.UpdatedAt = s.later(seen)
+		return s.DB.UpdateWebhook(ctx, *w, seen)
+	})
 }
 
 func (s *Service) changeWebhook(ctx context.Context, w *stowage.Webhook, wish WebhookWish) error {

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -225,4 +226,25 @@ func TestAPlanRestoresTheNewestWholeBackups(t *testing.T) {
 		t.Errorf("its newest backup is of %v, want %v", vm["lastBackup"], older[0].SnapshotAt.UnixMilli())
 	}
 	ended(h, guidOf(task))
+}
+
+// A script may add all rules of a plan at once.
+func TestRulesOfAPlanThatAreAddedAtOnceAllCount(t *testing.T) {
+	h, id, _, _ := farm(t)
+	plan := good(h, http.MethodPost, "/policies/recovery-plan", `{"name":"plan"}`, demo)
+	var all sync.WaitGroup
+	for i := range 6 {
+		all.Go(func() {
+			a := send(h, http.MethodPost, "/rules/recovery-plan", fmt.Sprintf(`{"name":"r%d","policy":{"guid":%q},"vms":[{"guid":%q}]}`, i, guidOf(plan), id), demo)
+			if a.Status != http.StatusOK {
+				t.Errorf("%d %s", a.Status, a.Body)
+			}
+		})
+	}
+	all.Wait()
+	if got := good(h, http.MethodGet, "/policies/recovery-plan/"+guidOf(plan), "", demo); len(got["rules"].([]any)) != 6 {
+		t.Errorf("the plan is %v", got)
+	}
+	good(h, http.MethodPost, "/policies/recovery-plan", `{"name":"other"}`, demo)
+	wantFault(t, send(h, http.MethodPut, "/policies/recovery-plan/"+guidOf(plan), `{"name":"other"}`, demo), http.StatusConflict, "other")
 }

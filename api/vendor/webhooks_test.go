@@ -273,3 +273,24 @@ func TestWebhooksAreTheProjectsOwn(t *testing.T) {
 	}
 	wantFault(t, send(h, http.MethodGet, path, "", demo), http.StatusNotFound, "")
 }
+
+// One switches it off while another one renames it.
+func TestChangesOfAWebhookAtOnceAllCount(t *testing.T) {
+	h := clouded(t)
+	w := send(h, http.MethodPost, "/webhooks", `{"name":"w","url":"https://example.com/"}`, demo).JSON(t)
+	for round := range 5 {
+		var all sync.WaitGroup
+		for _, body := range []string{fmt.Sprintf(`{"name":"n%d"}`, round), fmt.Sprintf(`{"active":%v}`, round%2 == 1), fmt.Sprintf(`{"url":"https://example.com/%d"}`, round)} {
+			all.Go(func() {
+				if a := send(h, http.MethodPut, "/webhooks/"+guidOf(w), body, demo); a.Status != http.StatusOK {
+					t.Errorf("%d %s", a.Status, a.Body)
+				}
+			})
+		}
+		all.Wait()
+		got := good(h, http.MethodGet, "/webhooks/"+guidOf(w), "", demo)
+		if got["name"] != fmt.Sprint("n", round) || got["active"] != (round%2 == 1) || got["url"] != fmt.Sprint("https://example.com/", round) {
+			t.Errorf("after round %d it is %v", round, got)
+		}
+	}
+}
