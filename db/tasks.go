@@ -215,10 +215,10 @@ func orNobodys(id string) string {
 // hideAtOnce bounds one step of hiding many: no transaction is long.
 const hideAtOnce = 1000
 
-// HideTasks takes jobs that have ended off the list of tasks: one, or all of the
-// scope when id is empty. The rows stay. It tells how many there were.
-func (d *DB) HideTasks(ctx context.Context, scope Scope, id string) (int, error) {
-	f := TaskFilter{ID: id, States: []stowage.JobState{stowage.JobFinished, stowage.JobFailed, stowage.JobCancelled}}
+// HideTasks takes those of the scope's jobs that have ended off the list of tasks. The
+// rows stay. It tells how many there were.
+func (d *DB) HideTasks(ctx context.Context, scope Scope, f TaskFilter) (int, error) {
+	f.States = []stowage.JobState{stowage.JobFinished, stowage.JobFailed, stowage.JobCancelled}
 	w := f.where(scope)
 	for hidden := 0; ; {
 		seqs, err := query(ctx, d, "look for tasks that have ended", scanSeq, `SELECT seq FROM jobs WHERE `+w.String()+` ORDER BY seq LIMIT ?`, append(slices.Clone(w.args), hideAtOnce)...)

@@ -109,14 +109,14 @@ func TestOnlyTasksThatHaveEndedAreHidden(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if n := must(d.HideTasks(t.Context(), Scope{"p"}, ""))(t); n != 1 {
+		if n := must(d.HideTasks(t.Context(), Scope{"p"}, TaskFilter{}))(t); n != 1 {
 			t.Errorf("%d hidden", n)
 		}
 		left, _, err := d.Tasks(t.Context(), Scope{}, TaskFilter{}, Page{Limit: 9})
 		if err != nil || !slices.Equal(ids(left), []string{j[2].ID, j[1].ID}) {
 			t.Errorf("left: %v, %v", ids(left), err)
 		}
-		if n := must(d.HideTasks(t.Context(), Scope{}, j[1].ID))(t); n != 0 {
+		if n := must(d.HideTasks(t.Context(), Scope{}, TaskFilter{ID: j[1].ID}))(t); n != 0 {
 			t.Error("one that has not ended was hidden")
 		}
 		must(d.Job(t.Context(), j[0].ID))(t) // the row stays

@@ -160,15 +160,30 @@ func (s *Service) HideTask(ctx context.Context, scope db.Scope, id string) error
 		return err
 	}
 	if !j.State.Ended() {
-		return s.CancelTask(ctx, scope, id, "")
+		err := s.cancel(ctx, j, "")
+		if stowage.CodeOf(err) != stowage.Conflict {
+			return err
+		}
+		if now, look := s.DB.Task(ctx, scope, id); look != nil || !now.State.Ended() {
+			return cmp.Or(look, err)
+		}
 	}
-	_, err = s.DB.HideTasks(ctx, scope, id)
+	_, err = s.DB.HideTasks(ctx, scope, db.TaskFilter{ID: id})
+	return err
+}
+
+// HideFlow takes off the list what has ended of a task and of those that follow it.
+func (s *Service) HideFlow(ctx context.Context, scope db.Scope, id string) error {
+	if _, err := s.DB.Task(ctx, scope, id); err != nil {
+		return err
+	}
+	_, err := s.DB.HideTasks(ctx, scope, db.TaskFilter{Flow: id})
 	return err
 }
 
 // HideTasks takes all tasks of the scope that have ended off the list.
 func (s *Service) HideTasks(ctx context.Context, scope db.Scope) error {
-	_, err := s.DB.HideTasks(ctx, scope, "")
+	_, err := s.DB.HideTasks(ctx, scope, db.TaskFilter{})
 	return err
 }
 

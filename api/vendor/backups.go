@@ -30,7 +30,7 @@ var backupColumns = map[string]string{
 // timeOf reads a parameter in milliseconds.
 func timeOf(q url.Values, name string) time.Time {
 	f, err := strconv.ParseFloat(value(q, name), 64)
-	if err != nil || f <= 0 || f > maxMillis {
+	if err != nil || f < 0 || f > maxMillis || f == 0 && name == "to" { // for which some send 0 when they mean none
 		return time.Time{}
 	}
 	return time.UnixMilli(int64(f)).UTC()

@@ -49,6 +49,33 @@ func TestATaskThatNobodyBeganIsCancelledAtOnce(t *testing.T) {
 	}
 }
 
+// A user interface's button on each row removes what has ended.
+func TestRemovingAWorkflowEndsNothing(t *testing.T) {
+	h := idle(t)
+	id := h.Create("9")
+	guid := one(t, send(h, http.MethodGet, "/workflow-executions", "", demo))["guid"].(string)
+	remove := func() {
+		t.Helper()
+		if a := send(h, http.MethodDelete, "/workflow-executions/"+guid, "", demo); a.Status != http.StatusNoContent {
+			t.Errorf("%d %s", a.Status, a.Body)
+		}
+	}
+	remove()
+	if got := one(t, send(h, http.MethodGet, "/tasks", "", demo)); at(got, "state.name") != "QUEUED" {
+		t.Errorf("it is %v", got)
+	}
+	h.Start(h.Manager("m1"))
+	h.Await(id, stowage.BackupAvailable)
+	awaitTask(h, guid, "FINISHED")
+	remove()
+	for _, path := range []string{"/tasks", "/workflow-executions"} {
+		if got := rows(t, send(h, http.MethodGet, path, "", demo)); len(got) != 0 {
+			t.Errorf("%s: still there: %v", path, got)
+		}
+	}
+	wantFault(t, send(h, http.MethodDelete, "/workflow-executions/none", "", demo), http.StatusNotFound, "none")
+}
+
 func TestDeletingATaskThatWaitsCancelsIt(t *testing.T) {
 	h := idle(t)
 	h.Create("9")

@@ -120,7 +120,7 @@ func TestAReportTellsOfEachBackupAndRestore(t *testing.T) {
 	if at(restored, "type") != "Restore" || at(restored, "status.name") != "SUCCESS" || at(restored, "restoreTime") == nil || at(restored, "snapshotTime") != nil {
 		t.Errorf("the restore is %v", restored)
 	}
-	for path, want := range map[string]any{"/dashboard/report?from=1000&to=2000": 0.0, "/dashboard/report": 4.0, "/dashboard/report?protectedEntityType=APP": 0.0} {
+	for path, want := range map[string]any{"/dashboard/report?from=1000&to=2000": 0.0, "/dashboard/report": 4.0, "/dashboard/report?from=0&to=9999999999999": 4.0, "/dashboard/report?to=0": 4.0, "/dashboard/report?protectedEntityType=APP": 0.0} {
 		if got := at(good(h, http.MethodGet, path, "", demo), "backups.total"); got != want {
 			t.Errorf("%s: %v", path, got)
 		}

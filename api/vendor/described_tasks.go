@@ -30,7 +30,7 @@ var snapshotTold = told{
 }
 
 var tasksTold = group{"tasks", "What was asked for, the newest first: backups, snapshots, restores, mounts and deletions.", map[string]told{
-	"GET /tasks":        {is: "Lists tasks", asks: taskAsks, paged: true, finds: taskText, orders: taskColumns, gives: []task{}},
+	"GET /tasks":        {is: "Lists tasks", asks: taskAsks, paged: true, byName: true, finds: taskText, orders: taskColumns, gives: []task{}},
 	"GET /tasks/{guid}": {is: "Shows a task", gives: task{}},
 	"PUT /tasks/{guid}/state": {
 		is: "Cancels a task", more: "One that nobody has begun ends at once, one under way within seconds. Deletions are not cancelled.",
@@ -53,10 +53,10 @@ var tasksTold = group{"tasks", "What was asked for, the newest first: backups, s
 		sends: restoreBody{}, example: `{"backup":"...","restoredPeName":"again"}`, gives: task{},
 	},
 	"POST /tasks/delete":                 {is: "Begins to delete all backups of an entity: a task for each, or none", sends: entityBody{}, example: `{"value":"..."}`, gives: []task{}},
-	"GET /workflow-executions":           {is: "Lists jobs with those that follow them", asks: taskAsks, paged: true, finds: taskText, orders: taskColumns, gives: []execution{}},
-	"DELETE /workflow-executions/{guid}": {is: "Takes one that has ended off the list, and cancels any other"},
+	"GET /workflow-executions":           {is: "Lists jobs with those that follow them", asks: taskAsks, paged: true, byName: true, finds: taskText, orders: taskColumns, gives: []execution{}},
+	"DELETE /workflow-executions/{guid}": {is: "Takes what has ended of a workflow off the list", more: "The rest of it goes on."},
 	"GET /restore-jobs": {
 		is: "Lists restores", asks: append([]ask{{names: "status", text: "Only in one of these states.", words: wordsOfMap(restoreStates), many: true}}, taskAsks...),
-		paged: true, finds: taskText, orders: restoreColumns, gives: []restoreJob{},
+		paged: true, byName: true, finds: taskText, orders: restoreColumns, gives: []restoreJob{},
 	},
 }}

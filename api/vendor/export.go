@@ -29,23 +29,32 @@ type exportBody struct {
 }
 
 type rule struct {
+	GUID         text `json:"guid"`
 	Destinations several[struct {
 		Role        enum `json:"roleType"`
 		Destination ref  `json:"backupDestination"`
 	}] `json:"ruleBackupDestinations"`
 }
 
-// destination is the one that is named, or the primary one of the first rule.
-func (b exportBody) destination() string {
+// exportTo is the destination that is named, or the primary one of the first rule.
+func (a *API) exportTo(r request, b exportBody) (string, error) {
 	if b.Destination.GUID != "" || len(b.Rules) == 0 {
-		return b.Destination.GUID
+		return b.Destination.GUID, nil
 	}
-	for _, d := range b.Rules[0].Destinations {
+	first := b.Rules[0]
+	for _, d := range first.Destinations {
 		if d.Role.Name == "PRIMARY" && d.Destination.GUID != "" {
-			return d.Destination.GUID
+			return d.Destination.GUID, nil
 		}
 	}
-	return ""
+	if len(first.Destinations) > 0 || first.GUID == "" {
+		return "", nil
+	}
+	known, err := a.Service.Rule(r.Context(), r.scope, string(first.GUID))
+	if stowage.CodeOf(err) == stowage.NotFound {
+		return "", nil
+	}
+	return known.Is.Container, err
 }
 
 // export begins a backup of each entity, and gives a task for each. Everything
@@ -112,6 +121,10 @@ func (a *API) exportRequests(r request, body exportBody) ([]begin, error) {
 	default:
 		return nil, stowage.Errorf(stowage.Invalid, "backupType must be FULL or INCREMENTAL.")
 	}
+	to, err := a.exportTo(r, body)
+	if err != nil {
+		return nil, err
+	}
 	user := api.User(r.Request, r.caller)
 	var list []begin
 	for _, guid := range once(each(body.Entities, func(e ref) string { return e.GUID })) {
@@ -120,7 +133,7 @@ func (a *API) exportRequests(r request, body exportBody) ([]begin, error) {
 			return nil, err
 		}
 		req := service.BackupRequest{VolumeID: p.ID, Name: p.Name, Full: full, When: when, OnBehalf: r.behalf(p.ProjectID)}
-		if req.Container, err = r.container(body.destination(), orText(p.ProjectID, r.project())); err != nil {
+		if req.Container, err = r.container(to, orText(p.ProjectID, r.project())); err != nil {
 			return nil, err
 		}
 		if err := mayExport(p.Entity); err != nil {

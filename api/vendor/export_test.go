@@ -39,6 +39,8 @@ func TestAnExportIsUnderstoodInEachDialect(t *testing.T) {
 	h := clouded(t)
 	now := h.Clock.Now().UnixMilli()
 	h.Volume("10", 300_000)
+	policy := good(h, http.MethodPost, "/policies/vm-backup", `{"name":"P","rules":[{"ruleBackupDestinations":[{"roleType":"PRIMARY","backupDestination":"demo:weekly"}]}]}`, demo)
+	weekly := policy["rules"].([]any)[0].(map[string]any)
 	for what, c := range map[string]struct {
 		body, container string
 		priority        float64
@@ -54,7 +56,9 @@ func TestAnExportIsUnderstoodInEachDialect(t *testing.T) {
 				{"roleType":{"name":"SECONDARY","description":"Secondary"},"backupDestination":{}},
 				{"active":true,"roleType":{"name":"PRIMARY","description":"Primary"},"backupDestination":{"guid":"demo:nightly","name":"nightly"},
 				 "backupRetentionSettings":{"retentionKeepLastNFull":"4"}}]}],"protectedEntityType":"VM","async":true}`, now), "nightly", 70, "INCREMENTAL"},
-		"no more than it takes": {`{"protectedEntities":["10"]}`, "volumebackups", 50, "INCREMENTAL"},
+		"no more than it takes":  {`{"protectedEntities":["10"]}`, "volumebackups", 50, "INCREMENTAL"},
+		"a rule by its guid":     {`{"protectedEntities":["10"],"rules":[{"guid":"` + guidOf(weekly) + `","name":"x"}]}`, "weekly", 50, "INCREMENTAL"},
+		"a rule that is nowhere": {`{"protectedEntities":["10"],"rules":[{"guid":"r"}]}`, "volumebackups", 50, "INCREMENTAL"},
 	} {
 		h.Until("the volume is free", func() bool { return h.VolumeStatus("10") == stowage.VolumeAvailable })
 		task := one(t, export(h, demo, c.body))
@@ -68,10 +72,10 @@ func TestAnExportIsUnderstoodInEachDialect(t *testing.T) {
 			t.Errorf("%s: the backup is %v", what, backup)
 		}
 	}
-	if got := rows(t, send(h, http.MethodGet, "/backup-destinations", "", demo)); len(got) != 2 {
+	if got := rows(t, send(h, http.MethodGet, "/backup-destinations", "", demo)); len(got) != 3 {
 		t.Errorf("destinations: %v", got)
 	}
-	if got := h.Call("demo:demo", http.MethodGet, harness.Base("demo"), "").JSON(t)["backups"].([]any); len(got) != 4 {
+	if got := h.Call("demo:demo", http.MethodGet, harness.Base("demo"), "").JSON(t)["backups"].([]any); len(got) != 6 {
 		t.Errorf("the other protocol shows %d", len(got))
 	}
 }

@@ -137,7 +137,7 @@ func (a *API) createPolicy(w http.ResponseWriter, r request) error {
 	if err != nil {
 		return err
 	}
-	wish, err := body.wish(blank(r.kind, owner))
+	wish, err := body.wish(blank(r.kind, owner), nil)
 	if err != nil {
 		return err
 	}
@@ -145,12 +145,18 @@ func (a *API) createPolicy(w http.ResponseWriter, r request) error {
 	return a.answerPolicy(w, r, p, err)
 }
 
-func (b policyBody) wish(old stowage.Policy) (service.PolicyWish, error) {
+// wish is the policy as the body changes it. Of its rules those stay that the body names,
+// and of each of them what the body does not.
+func (b policyBody) wish(old stowage.Policy, has []service.RuleView) (service.PolicyWish, error) {
 	wish := service.PolicyWish{Policy: b.policy(old), AssignNow: bool(b.AssignNow)}
 	if b.Rules != nil {
 		rules := []stowage.Rule{}
 		for _, one := range *b.Rules {
-			r, err := one.rule(old.Kind, old.ProjectID)
+			before := stowage.Rule{Name: "Default", ProjectID: old.ProjectID, Active: true}
+			if at := slices.IndexFunc(has, func(r service.RuleView) bool { return r.ID == string(one.GUID) }); at >= 0 {
+				before = has[at].Rule
+			}
+			r, err := one.over(before, old.Kind)
 			if err != nil {
 				return wish, err
 			}
@@ -176,7 +182,7 @@ func (a *API) updatePolicy(w http.ResponseWriter, r request) error {
 	if err != nil {
 		return err
 	}
-	wish, err := body.wish(old.Policy)
+	wish, err := body.wish(old.Policy, old.Rules)
 	if err != nil {
 		return err
 	}

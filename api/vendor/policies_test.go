@@ -99,6 +99,28 @@ func TestAPolicyKeepsWhatIsNotSaid(t *testing.T) {
 	}
 }
 
+// Lists name rules by guid and name, and clients send back what they have read.
+func TestARuleThatIsOnlyNamedStaysAsItIs(t *testing.T) {
+	h := clouded(t)
+	s := good(h, http.MethodPost, "/schedules", strings.Replace(dailyAtTen, `"active":true`, `"active":false`, 1), demo)
+	made := good(h, http.MethodPost, "/policies/vm-backup", fmt.Sprintf(wholePolicy, guidOf(s)), demo)
+	rule := made["rules"].([]any)[0].(map[string]any)
+	good(h, http.MethodPut, "/rules/vm-backup/"+guidOf(rule), `{"active":false}`, demo)
+	was := good(h, http.MethodGet, "/policies/vm-backup/"+guidOf(made), "", demo)
+	for _, rules := range []string{`[{"guid":"` + guidOf(rule) + `","name":"Rule 1"}]`, `[{"guid":"` + guidOf(rule) + `"}]`} {
+		if got := good(h, http.MethodPut, "/policies/vm-backup/"+guidOf(made), `{"rules":`+rules+`}`, demo); fmt.Sprint(got) != fmt.Sprint(was) {
+			t.Errorf("%s: it is\n%v, and was\n%v", rules, got, was)
+		}
+	}
+	whole := strings.Replace(dailyAtTen, `"active":true,`, "", 1)
+	if got := good(h, http.MethodPut, "/schedules/"+guidOf(s), whole, demo); got["active"] != false {
+		t.Errorf("the schedule is %v", got)
+	}
+	if got := good(h, http.MethodPost, "/schedules", strings.Replace(whole, "Daily", "Other", 1), demo); got["active"] != true {
+		t.Errorf("another schedule is %v", got)
+	}
+}
+
 func TestAPolicyIsMadeInTwoSteps(t *testing.T) {
 	h := clouded(t)
 	s := guidOf(good(h, http.MethodPost, "/schedules", `{"name":"S","type":"VM_BACKUP","backupType":"INCREMENTAL","executionType":"TIME","hour":18000000.0,
@@ -328,6 +350,7 @@ func TestPoliciesThatMakeNoSenseAreRefused(t *testing.T) {
 		"too many":              {`{"name":"a","autoAssignSettings":{"includeRegExps":[` + strings.Repeat(`"x",`, 100) + `"x"]}}`, "at most"},
 		"a lock":                {`{"name":"a","rules":[{"name":"r","daysToKeepRetentionLock":"30"}]}`, "nobody can lock"},
 		"a locked destination":  {`{"name":"a","rules":[{"ruleBackupDestinations":[{"roleType":"PRIMARY","daysToKeepRetentionLock":1}]}]}`, "nobody can lock"},
+		"two at once":           {`{"name":"a","rules":[{"backupDestinations":["demo:x","demo:y"]}]}`, "one destination"},
 		"a second destination":  {`{"name":"a","rules":[{"ruleBackupDestinations":[{"active":true,"roleType":"SECONDARY","backupDestination":"demo:x"}]}]}`, "one place"},
 		"a retention":           {`{"name":"a","rules":[{"ruleBackupDestinations":[{"roleType":"PRIMARY","backupRetentionSettings":{"retentionKeepLastNFull":-1}}]}]}`, "retention"},
 		"a destination":         {`{"name":"a","rules":[{"backupDestinations":["demo:a/b"]}]}`, "destination"},

@@ -100,6 +100,10 @@ func TestAJobIsATaskABackupAndAWorkflow(t *testing.T) {
 		t.Errorf("the workflow is %v", run)
 	}
 	one(t, send(h, http.MethodGet, "/tasks?workflow-execution="+run["guid"].(string), "", demo))
+	one(t, send(h, http.MethodGet, "/tasks?nameLike="+at(run, "protectedEntity.name").(string), "", demo))
+	if got := rows(t, send(h, http.MethodGet, "/tasks?nameLike=nothing", "", demo)); len(got) != 0 {
+		t.Errorf("by a name of none: %v", got)
+	}
 	file := one(t, send(h, http.MethodGet, "/backup-files/detailed/for-restore?backup="+backup["guid"].(string)+"&with-modified-configs=true", "", demo))
 	if at(file, "backupFileType.name") != "DISK" || at(file, "vmDisk.guid") != "9" || at(file, "path") == "" {
 		t.Errorf("the file is %v", file)

@@ -157,7 +157,7 @@ func otherRoutes() []route {
 		does(http.MethodPost, "/tasks/delete", auth.RuleVendorDelete, (*API).remove),
 		does(http.MethodPost, "/tasks/inventory-sync", auth.RuleVendorSync, (*API).sync),
 		lists("/workflow-executions", (*API).executions),
-		does(http.MethodDelete, "/workflow-executions/{guid}", auth.RuleVendorTasks, (*API).hideTask),
+		does(http.MethodDelete, "/workflow-executions/{guid}", auth.RuleVendorTasks, (*API).hideFlow),
 
 		lists("/schedules", (*API).schedules),
 		does(http.MethodPost, "/schedules", auth.RuleVendorPolicies, (*API).createSchedule),

@@ -71,7 +71,7 @@ func (b ruleBody) rule(kind stowage.PolicyKind, projectID string) (stowage.Rule,
 	for _, bare := range b.Bare {
 		to = append(to, toBody{Role: enum{Name: "PRIMARY"}, Destination: bare})
 	}
-	lock := b.Lock.n
+	lock, primary := b.Lock.n, false
 	for _, d := range to {
 		lock = max(lock, d.Lock.n)
 		if d.Role.Name == "" {
@@ -83,7 +83,11 @@ func (b ruleBody) rule(kind stowage.PolicyKind, projectID string) (stowage.Rule,
 			if err != nil {
 				return r, err
 			}
-			r.Is = stowage.RuleDetails{Container: container, Retention: d.Retention.settings()}
+			is := stowage.RuleDetails{Container: container, Retention: d.Retention.settings()}
+			if primary && is != r.Is {
+				return r, stowage.Errorf(stowage.Invalid, "A backup is in one place: a rule has one destination.")
+			}
+			r.Is, primary = is, true
 		case d.Destination.GUID == "" || d.Active != nil && !bool(*d.Active):
 		default:
 			return r, stowage.Errorf(stowage.Invalid, "A backup is in one place: a rule has no %s destination.", strings.ToLower(d.Role.Name))
@@ -91,6 +95,31 @@ func (b ruleBody) rule(kind stowage.PolicyKind, projectID string) (stowage.Rule,
 	}
 	if lock > 0 {
 		return r, stowage.Errorf(stowage.Invalid, "daysToKeepRetentionLock must be 0: backups are in the project's own container, which nobody can lock.")
+	}
+	return r, nil
+}
+
+// over is a rule of a policy of the kind as the body changes it: what is not there stays.
+func (b ruleBody) over(old stowage.Rule, kind stowage.PolicyKind) (stowage.Rule, error) {
+	if b.GUID = text(old.ID); b.Name == "" {
+		b.Name = text(old.Name)
+	}
+	r, err := b.rule(kind, old.ProjectID)
+	if err != nil {
+		return r, err
+	}
+	if b.Active == nil {
+		r.Active = old.Active
+	}
+	if b.Schedules == nil {
+		r.Schedules = old.Schedules
+	}
+	says := len(b.Destinations)+len(b.Bare) > 0
+	if kind == stowage.PolicySnapshot {
+		says = b.Versions.set || b.Days.set
+	}
+	if !says {
+		r.Is = old.Is
 	}
 	return r, nil
 }
@@ -246,26 +275,9 @@ func (a *API) updateRule(w http.ResponseWriter, r request) error {
 	if err != nil {
 		return err
 	}
-	body.GUID = text(old.ID)
-	if body.Name == "" {
-		body.Name = text(old.Name)
-	}
-	rule, err := body.rule(old.Kind, old.ProjectID)
+	rule, err := body.over(old.Rule, old.Kind)
 	if err != nil {
 		return err
-	}
-	if body.Active == nil {
-		rule.Active = old.Active
-	}
-	if body.Schedules == nil {
-		rule.Schedules = old.Rule.Schedules
-	}
-	says := len(body.Destinations)+len(body.Bare) > 0
-	if old.Kind == stowage.PolicySnapshot {
-		says = body.Versions.set || body.Days.set
-	}
-	if !says {
-		rule.Is = old.Is
 	}
 	made, err := a.Service.UpdateRule(r.Context(), r.scope, rule)
 	return a.answerRule(w, r, made, err)

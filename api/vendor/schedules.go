@@ -88,7 +88,7 @@ func (b scheduleBody) schedule(was stowage.PolicyKind) (s stowage.Schedule, err 
 	invalid := func(message string) (stowage.Schedule, error) {
 		return s, stowage.Errorf(stowage.Invalid, "%s", message)
 	}
-	s = stowage.Schedule{ID: string(b.GUID), Name: string(b.Name), Active: b.Active == nil || bool(*b.Active)}
+	s = stowage.Schedule{ID: string(b.GUID), Name: string(b.Name), Active: b.Active != nil && bool(*b.Active)}
 	if b.Type.Name != "" {
 		if s.Kind = scheduleKinds[b.Type.Name]; s.Kind == "" {
 			return invalid("type must be VM_BACKUP or VM_SNAPSHOT: nothing else is scheduled.")
@@ -178,7 +178,7 @@ func (a *API) saveSchedule(w http.ResponseWriter, r request, guid string) error 
 	if err := r.read(&body); err != nil {
 		return err
 	}
-	owner, was := "", stowage.PolicyBackup
+	owner, was, active := "", stowage.PolicyBackup, true
 	if guid == "" {
 		var err error
 		if r, owner, err = r.owner(string(body.TenantID), string(body.Project)); err != nil {
@@ -189,13 +189,15 @@ func (a *API) saveSchedule(w http.ResponseWriter, r request, guid string) error 
 		if err != nil {
 			return err
 		}
-		was = old.Kind
+		was, active = old.Kind, old.Active
 	}
 	s, err := body.schedule(was)
 	if err != nil {
 		return err
 	}
-	s.ID, s.ProjectID = guid, owner
+	if s.ID, s.ProjectID = guid, owner; body.Active == nil {
+		s.Active = active
+	}
 	var rules *[]string
 	if body.Rules != nil {
 		list := guids(*body.Rules)

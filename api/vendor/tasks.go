@@ -109,9 +109,17 @@ func taskFilter(q url.Values, text string) db.TaskFilter {
 	return f
 }
 
+// taskPage is a page of tasks, which have no names of their own: they are found by those of
+// what they are about.
+func taskPage(q url.Values, columns map[string]string) (db.Page, error) {
+	p, err := page(q, columns)
+	p.Filter = orText(p.Filter, p.Name)
+	return p, err
+}
+
 func (a *API) tasks(w http.ResponseWriter, r request) error {
 	q := r.URL.Query()
-	p, err := page(q, taskColumns)
+	p, err := taskPage(q, taskColumns)
 	if err != nil {
 		return err
 	}
@@ -175,6 +183,11 @@ func (a *API) hideTask(w http.ResponseWriter, r request) error {
 	return done(w, a.Service.HideTask(r.Context(), r.scope, r.guid()))
 }
 
+// hideFlow takes off the list what has ended of a workflow. The rest goes on.
+func (a *API) hideFlow(w http.ResponseWriter, r request) error {
+	return done(w, a.Service.HideFlow(r.Context(), r.scope, r.guid()))
+}
+
 func (a *API) hideFinished(w http.ResponseWriter, r request) error {
 	return done(w, a.Service.HideTasks(r.Context(), r.scope))
 }
@@ -202,7 +215,7 @@ func done(w http.ResponseWriter, err error) error {
 // executions are jobs with those that follow them: a workflow is where its last is.
 func (a *API) executions(w http.ResponseWriter, r request) error {
 	q := r.URL.Query()
-	p, err := page(q, taskColumns)
+	p, err := taskPage(q, taskColumns)
 	if err != nil {
 		return err
 	}
@@ -223,7 +236,7 @@ func (a *API) executions(w http.ResponseWriter, r request) error {
 // restoreJobs are the jobs that restore.
 func (a *API) restoreJobs(w http.ResponseWriter, r request) error {
 	q := r.URL.Query()
-	p, err := page(q, restoreColumns)
+	p, err := taskPage(q, restoreColumns)
 	if err != nil {
 		return err
 	}
