@@ -355,7 +355,7 @@ func (t *task) fail(ctx context.Context, state stowage.JobState, err error) {
 func (t *task) end(ctx context.Context, end db.JobEnd, reach func(context.Context) (*db.ReachMove, error)) bool {
 	t.ending.Store(true)
 	var tried int64 = -1 // the lineage's version that was tried
-	for {
+	for stale := 0; ; {
 		var err error
 		if reach != nil {
 			end.Reach, err = reach(ctx)
@@ -370,6 +370,11 @@ func (t *task) end(ctx context.Context, end db.JobEnd, reach func(context.Contex
 			return true
 		case stowage.CodeOf(err) == stowage.Conflict && end.Reach != nil && end.Reach.Lineage.Version != tried && ctx.Err() == nil:
 			tried = end.Reach.Lineage.Version
+			continue
+		case stowage.CodeOf(err) == stowage.Conflict && end.Reach != nil && end.Move != nil && stale < staleReads && t.standsAt(ctx, end.Move.From):
+			// The lineage has moved on, and this node of the database has not heard of it.
+			stale++
+			pause(ctx, t.RetryDelay/10)
 			continue
 		case stowage.CodeOf(err) == stowage.Conflict && end.Move != nil && t.stillOurs(ctx):
 			// Then it is the backup that somebody has changed by hand. The job
@@ -387,6 +392,15 @@ func (t *task) end(ctx context.Context, end db.JobEnd, reach func(context.Contex
 		t.log.WarnContext(ctx, "end of the job not written yet", "error", err)
 		pause(ctx, time.Second)
 	}
+}
+
+// staleReads is how often a read that may be old is done again: for a minute, usually.
+const staleReads = 60
+
+// standsAt reports whether the backup's row says that it is in the status.
+func (t *task) standsAt(ctx context.Context, status stowage.BackupStatus) bool {
+	b, err := t.DB.Backup(ctx, db.Scope{}, t.backup.ID)
+	return err == nil && b.Status == status
 }
 
 // stillOurs reports whether the job's row says so.
