@@ -238,8 +238,11 @@ func halted(h *harness.Harness, ids []string, where string) (task string) {
 	task = guidOf(good(h, http.MethodPost, "/policies/recovery-plan/"+plan+"/run", `{}`, demo))
 	h.Until("the second step has begun", func() bool {
 		j, err := h.DB.Job(h.T.Context(), task)
-		return err == nil && (j.State.Ended() || !j.Params.Recovery.Steps[1].BegunAt.IsZero())
+		return err == nil && !j.Params.Recovery.Steps[1].BegunAt.IsZero()
 	})
+	if j, err := h.DB.Job(h.T.Context(), task); err != nil || j.State.Ended() {
+		h.T.Fatalf("it does not wait: %s %s, %v", j.State, j.Error, err)
+	}
 	return task
 }
 
