@@ -228,7 +228,7 @@ func (s *Service) SecurityGroups(ctx context.Context, projectID string) ([]Entit
 }
 
 // RestoreDisk begins the restore of one volume of a server, as the plan says. To ask
-// again finds the job there.
+// again finds the job there. Unavailable: somebody else restores its backup at this time.
 func (s *Service) RestoreDisk(ctx context.Context, parent stowage.Job, d stowage.RebuildDisk) error {
 	_, err := s.DB.Job(ctx, d.JobID)
 	if stowage.CodeOf(err) != stowage.NotFound {
@@ -244,6 +244,11 @@ func (s *Service) RestoreDisk(ctx context.Context, parent stowage.Job, d stowage
 	_, err = s.RestoreBackup(ctx, user, db.Scope{ProjectID: parent.ProjectID}, d.BackupID, req)
 	if found, look := s.DB.Job(ctx, d.JobID); err != nil && look == nil && found.ID == d.JobID {
 		return nil // it is there, and tells by itself how it ends
+	}
+	if stowage.CodeOf(err) == stowage.Invalid {
+		if b, look := s.DB.Backup(ctx, db.Scope{}, d.BackupID); look == nil && b.Status == stowage.BackupRestoring {
+			return stowage.Wrap(stowage.Unavailable, err, "The backup of volume %s is being restored by another.", d.VolumeID)
+		}
 	}
 	return err
 }

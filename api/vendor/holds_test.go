@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -178,5 +179,33 @@ func TestAPartOfWhatIsBeingDeletedCannotBeKept(t *testing.T) {
 	wantFault(t, send(h, http.MethodPost, "/tasks/restore-and-mount", fmt.Sprintf(`{"backup":%q}`, part.UUID), demo), http.StatusBadRequest, "available")
 	if a := h.Call("demo:demo", http.MethodPost, harness.Base("demo")+"/"+fmt.Sprint(part.ID)+"/restore", `{"restore":{}}`); a.Status != http.StatusBadRequest {
 		t.Errorf("restored: %d %s", a.Status, a.Body)
+	}
+}
+
+// The second disk's backup is asked for by another when the first has begun.
+func TestARestoreOfAServerWaitsForADiskThatAnotherRestores(t *testing.T) {
+	h, id, _, _ := farm(t)
+	_, _, set := exported(h, id, "FULL")
+	var second stowage.Backup
+	for _, b := range partsOf(h, guidOf(set)) {
+		if b.Volume.ID == "22" {
+			second = b
+		}
+	}
+	status := func(s stowage.BackupStatus) error {
+		return h.Exec("UPDATE backups SET status = ? WHERE id = ?", s, second.ID)
+	}
+	var once sync.Once
+	h.Servers.Before("CreateVolume", func(string) (err error) {
+		once.Do(func() { err = status(stowage.BackupRestoring) })
+		return err
+	})
+	task := guidOf(good(h, http.MethodPost, "/tasks/restore-and-import", fmt.Sprintf(`{"backup":{"guid":%q}}`, guidOf(set)), demo))
+	h.Until("it waits", func() bool { return h.LogContains("is being restored by another") })
+	if err := status(stowage.BackupAvailable); err != nil {
+		t.Fatal(err)
+	}
+	if got := ended(h, task); at(got, "state.name") != "FINISHED" {
+		t.Errorf("it is %v: %v", at(got, "state.name"), got["statusInfo"])
 	}
 }
