@@ -248,15 +248,13 @@ func moveBackup(ctx context.Context, tx *sql.Tx, m BackupMove) error {
 			m.To, clip(m.FailReason, 1024), r.SizeGiB, r.VolumeBytes, r.StoredBytes, r.ObjectCount, r.Incremental, r.Manifest,
 			r.ManifestDigest, micros(r.SnapshotAt), micros(m.Now), micros(m.Now), m.ID, m.From)
 	case m.To == stowage.BackupDeleting:
-		// Whoever mounts it writes to the same row first.
-		what += " to be deleted, not being mounted"
-		as, args := "", []any{m.To, clip(m.FailReason, 1024), micros(m.Now), m.ID, m.From, m.ID}
+		what += " to be deleted"
+		as, args := "", []any{m.To, clip(m.FailReason, 1024), micros(m.Now), m.ID, m.From}
 		if m.Marked != nil {
 			what += ", marked as it was"
 			as, args = " AND retention_mark = ? AND retain_until = ?", append(args, m.Marked.Mark, micros(m.Marked.Until))
 		}
-		res, err = tx.ExecContext(ctx, `UPDATE backups SET status = ?, fail_reason = ?, updated_at = ? WHERE id = ? AND status = ?
-			AND NOT EXISTS (SELECT 1 FROM mounts WHERE backup_id = ? AND `+mountLives+`)`+as, args...)
+		res, err = tx.ExecContext(ctx, `UPDATE backups SET status = ?, fail_reason = ?, updated_at = ? WHERE id = ? AND status = ?`+as, args...)
 	default:
 		res, err = tx.ExecContext(ctx, `UPDATE backups SET status = ?, fail_reason = ?, updated_at = ?
 			WHERE id = ? AND status = ?`, m.To, clip(m.FailReason, 1024), micros(m.Now), m.ID, m.From)
@@ -265,6 +263,15 @@ func moveBackup(ctx context.Context, tx *sql.Tx, m BackupMove) error {
 		return fmt.Errorf("move %s: %w", what, err)
 	}
 	if err := moved(res, "move "+what); err != nil || m.Remove {
+		return err
+	}
+	switch m.To {
+	case stowage.BackupDeleting:
+		err = notHeld(ctx, tx, m)
+	case stowage.BackupRestoring:
+		err = holdWhole(ctx, tx, m.ID, m.Now)
+	}
+	if err != nil {
 		return err
 	}
 	if err := countMoved(ctx, tx, m.ID, m.From, m.To); err != nil {

@@ -82,7 +82,8 @@ func (d *DB) MountAgain(ctx context.Context, m stowage.Mount, j *stowage.Job, mo
 	})
 }
 
-// mountable holds the backup, so that a deletion beside us waits or fails.
+// mountable holds the backup, and the server's that it is part of, so that a deletion
+// beside us waits or fails.
 func mountable(ctx context.Context, tx *sql.Tx, m stowage.Mount, most int) error {
 	what := fmt.Sprintf("mount backup %d", m.BackupID)
 	res, err := tx.ExecContext(ctx, `UPDATE backups SET updated_at = ? WHERE id = ? AND status IN (?, ?)`,
@@ -91,6 +92,9 @@ func mountable(ctx context.Context, tx *sql.Tx, m stowage.Mount, most int) error
 		return fmt.Errorf("%s: %w", what, err)
 	}
 	if err := moved(res, what); err != nil {
+		return err
+	}
+	if err := holdWhole(ctx, tx, m.BackupID, m.UpdatedAt); err != nil {
 		return err
 	}
 	var n int
@@ -204,17 +208,6 @@ func (d *DB) LatestMount(ctx context.Context, backup int64) (stowage.Mount, erro
 		return stowage.Mount{}, stowage.Errorf(stowage.NotFound, "Backup %d was never mounted.", backup)
 	}
 	return list[0], nil
-}
-
-// Mounted counts the mounts of a volume's backups that live.
-func (d *DB) Mounted(ctx context.Context, volume string) (int, error) {
-	return d.count(ctx, "count mounts", `SELECT COUNT(*) FROM mounts WHERE `+mountLives+` AND backup_id IN
-		(SELECT b.id FROM backups b WHERE b.volume_id = ?)`, []any{volume})
-}
-
-// MountedBackup counts the mounts of a backup that live.
-func (d *DB) MountedBackup(ctx context.Context, backup int64) (int, error) {
-	return d.count(ctx, "count mounts", `SELECT COUNT(*) FROM mounts WHERE `+mountLives+` AND backup_id = ?`, []any{backup})
 }
 
 // serveMount moves the mount of a job that ends well.

@@ -133,8 +133,8 @@ func TestMountsAreListedAsAsked(t *testing.T) {
 				t.Errorf("%+v %+v: %d of %d, %v", c.f, c.p, len(list), n, err)
 			}
 		}
-		if n := must(d.Mounted(t.Context(), "9"))(t); n != 1 {
-			t.Errorf("%d of the volume's backups are mounted", n)
+		if h := must(d.EntityHolds(t.Context(), "9"))(t); h != (Holds{Mounts: 1}) {
+			t.Errorf("what holds the volume's backups is %+v", h)
 		}
 		if list, _, err := d.History(t.Context(), Scope{}, HistoryFilter{Mountable: true}, Page{Limit: 5}); err != nil || len(list) != 1 {
 			t.Errorf("%d can be mounted, %v", len(list), err)
@@ -201,5 +201,105 @@ func TestMountsOfTheDeadAreLostAndTheirUnmountsHandedOn(t *testing.T) {
 			t.Errorf("the job waits for %s", now.Backend)
 		}
 		wantCode(t, d.AddUnmount(t.Context(), m, &out), stowage.Conflict)
+	})
+}
+
+// inSet makes a server's backup with two parts, all of them available.
+func inSet(t *testing.T, d *DB) (set stowage.Backup, parts []stowage.Backup) {
+	t.Helper()
+	set = sampleBackup("p")
+	set.Kind, set.Status, set.Volume.ID, set.Server = stowage.OfServer, stowage.BackupAvailable, uuid.NewString(), &stowage.ServerRecord{}
+	j := sampleJob(stowage.JobExport)
+	must0(t, d.CreateBackup(t.Context(), &set, &j))
+	for range 2 {
+		part, _ := created(t, d, func(b *stowage.Backup, _ *stowage.Job) {
+			b.SetID, b.Status, b.Manifest = set.ID, stowage.BackupAvailable, "volume_9/x/root"
+		})
+		parts = append(parts, part)
+	}
+	return set, parts
+}
+
+func deletes(d *DB, t *testing.T, b stowage.Backup, mark *RetainMark) error {
+	j := sampleJob(stowage.JobDelete)
+	j.BackupID = b.ID
+	return d.StartJob(t.Context(), BackupMove{ID: b.ID, From: stowage.BackupAvailable, To: stowage.BackupDeleting, Marked: mark, Now: noon}, &j)
+}
+
+// A part is mounted, restored or said to stay, or the whole is deleted, never both, whoever
+// is quicker.
+func TestAPartIsHeldOrTheWholeIsDeleted(t *testing.T) {
+	each(t, func(t *testing.T, d *DB) {
+		for what, hold := range map[string]func(stowage.Backup) error{
+			"mounted": func(b stowage.Backup) error {
+				m, j := mountOf(b)
+				return d.AddMount(t.Context(), m, &j, 1000)
+			},
+			"restored": func(b stowage.Backup) error {
+				j := sampleJob(stowage.JobRestore)
+				j.BackupID = b.ID
+				return d.StartJob(t.Context(), BackupMove{ID: b.ID, From: stowage.BackupAvailable, To: stowage.BackupRestoring, Now: noon}, &j)
+			},
+			"said to stay": func(b stowage.Backup) error {
+				b.Mark = stowage.MarkDontTouch
+				return d.MarkBackups(t.Context(), Scope{}, []stowage.Backup{b}, nil, noon)
+			},
+			"named by a run": func(b stowage.Backup) error {
+				set := must(d.Backup(t.Context(), Scope{}, b.SetID))(t)
+				j := sampleJob(stowage.JobRecovery)
+				j.EntityID, j.Params.Recovery = uuid.NewString(), &stowage.Recovery{Steps: []stowage.RecoveryStep{{Backup: set.UUID}}}
+				return d.StartAlone(t.Context(), &j)
+			},
+		} {
+			for range 10 {
+				set, parts := inSet(t, d)
+				var group sync.WaitGroup
+				var held, deleted error
+				group.Go(func() { held = hold(parts[1]) })
+				group.Go(func() { deleted = deletes(d, t, set, &RetainMark{}) })
+				group.Wait()
+				if (held == nil) == (deleted == nil) {
+					t.Fatalf("%s: %v, deleted: %v", what, held, deleted)
+				}
+				if deleted != nil {
+					wantCode(t, deleted, stowage.Conflict)
+				}
+			}
+		}
+	})
+}
+
+func TestHoldsAreCountedOfTheWholeAndOfParts(t *testing.T) {
+	each(t, func(t *testing.T, d *DB) {
+		set, parts := inSet(t, d)
+		want := func(whole, first, second Holds) {
+			t.Helper()
+			for _, c := range []struct {
+				got, want Holds
+			}{
+				{must(d.Holds(t.Context(), set.ID))(t), whole}, {must(d.EntityHolds(t.Context(), set.Volume.ID))(t), whole},
+				{must(d.Holds(t.Context(), parts[0].ID))(t), first}, {must(d.Holds(t.Context(), parts[1].ID))(t), second},
+			} {
+				if c.got != c.want {
+					t.Errorf("held by %+v, want %+v", c.got, c.want)
+				}
+			}
+		}
+		want(Holds{}, Holds{}, Holds{})
+		m, j := mountOf(parts[0])
+		must0(t, d.AddMount(t.Context(), m, &j, 1000))
+		want(Holds{Mounts: 1}, Holds{Mounts: 1}, Holds{})
+		wantCode(t, deletes(d, t, set, nil), stowage.Conflict)
+		wantCode(t, deletes(d, t, parts[0], nil), stowage.Conflict)
+		run := sampleJob(stowage.JobRecovery)
+		run.EntityID, run.Params.Recovery = uuid.NewString(), &stowage.Recovery{Steps: []stowage.RecoveryStep{{Backup: set.UUID}}}
+		must0(t, d.StartAlone(t.Context(), &run))
+		restore := sampleJob(stowage.JobRestore)
+		restore.BackupID = parts[1].ID
+		must0(t, d.StartJob(t.Context(), BackupMove{ID: parts[1].ID, From: stowage.BackupAvailable, To: stowage.BackupRestoring, Now: noon}, &restore))
+		want(Holds{Mounts: 1, Busy: 1, Runs: 1}, Holds{Mounts: 1, Runs: 1}, Holds{Runs: 1})
+		if h := must(d.EntityHolds(t.Context(), parts[0].Volume.ID))(t); h.Runs+h.Busy != 0 {
+			t.Errorf("a part holds its volume's own backups: %+v", h)
+		}
 	})
 }

@@ -30,7 +30,7 @@ func (d *DB) MarkedBackups(ctx context.Context, projectID string, after int64, l
 
 // MarkBackups writes marks on backups of the scope, with jobs that clean up where
 // there are any, all or nothing: NotFound if one of the backups is not there, or is to
-// stay and is being deleted.
+// stay and is being deleted, or the server's that it is part of is.
 func (d *DB) MarkBackups(ctx context.Context, scope Scope, marks []stowage.Backup, jobs []stowage.Job, now time.Time) error {
 	return d.inTx(ctx, func(tx *sql.Tx) error {
 		for _, b := range marks {
@@ -45,6 +45,14 @@ func (d *DB) MarkBackups(ctx context.Context, scope Scope, marks []stowage.Backu
 			}
 			if n, err := res.RowsAffected(); err != nil || n != 1 {
 				return stowage.Wrap(stowage.NotFound, err, "Backup %.64s could not be found.", b.UUID)
+			}
+			if b.SetID == 0 || b.Mark == stowage.MarkRemove {
+				continue
+			}
+			if err := holdWhole(ctx, tx, b.ID, now); stowage.CodeOf(err) == stowage.Conflict {
+				return stowage.Wrap(stowage.NotFound, err, "Backup %.64s could not be found.", b.UUID)
+			} else if err != nil {
+				return err
 			}
 		}
 		for _, j := range jobs {

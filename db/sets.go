@@ -53,7 +53,7 @@ func (d *DB) CreateSet(ctx context.Context, set *stowage.Backup, export *stowage
 }
 
 // StartAlone writes a job of an entity that no other of its kind may be done beside:
-// Conflict while there is one.
+// Conflict while there is one, or if a backup that it names is being deleted.
 func (d *DB) StartAlone(ctx context.Context, j *stowage.Job) error {
 	return d.inTx(ctx, func(tx *sql.Tx) error {
 		// Whoever asks at once waits here for the other: the plan's row is locked, and
@@ -69,6 +69,9 @@ func (d *DB) StartAlone(ctx context.Context, j *stowage.Job) error {
 		}
 		if n > 0 {
 			return stowage.Errorf(stowage.Conflict, "It is being run.")
+		}
+		if err := holdRestored(ctx, tx, j.Params.Recovery, j.CreatedAt); err != nil {
+			return err
 		}
 		return insertJob(ctx, tx, j)
 	})

@@ -8,6 +8,7 @@ import (
 	"github.com/stowage/stowage"
 	"github.com/stowage/stowage/cloud"
 	"github.com/stowage/stowage/db"
+	"github.com/stowage/stowage/service"
 )
 
 // doRecovery runs a recovery plan: one server after another, each when the one before
@@ -87,9 +88,19 @@ func (t *task) recoverOne(ctx context.Context, st *stowage.RecoveryStep) error {
 	return t.checkUp(ctx, st)
 }
 
-// recoverServer waits for the two jobs that restore a server.
+// recoverServer waits for the two jobs that restore a server, and before for whoever
+// restores its backup at this time.
 func (t *task) recoverServer(ctx context.Context, st *stowage.RecoveryStep, wish error) error {
-	if err := t.Verbs.RecoverServer(ctx, t.job, *st); err != nil {
+	if wish != nil {
+		if _, err := t.DB.Job(ctx, st.JobID); stowage.CodeOf(err) == stowage.NotFound {
+			return wish // what has not begun does not begin
+		}
+	}
+	err := t.Verbs.RecoverServer(ctx, t.job, *st)
+	if errors.Is(err, service.ErrInRestore) && t.Now().Sub(st.BegunAt) <= t.QueueTimeout {
+		return t.waitFor("The backup of server %s is being restored by another.", st.Name)
+	}
+	if err != nil {
 		return err
 	}
 	restore, err := t.DB.Job(ctx, st.JobID)

@@ -175,7 +175,8 @@ type Marked struct {
 	Until time.Time
 }
 
-// PreviewMarks tells what marks would change. Conflict: one is to stay that is being deleted.
+// PreviewMarks tells what marks would change. Conflict: one is to stay that is being deleted,
+// alone or with the server's that it is part of.
 func (s *Service) PreviewMarks(ctx context.Context, scope db.Scope, wishes []MarkWish) ([]Marked, error) {
 	var out []Marked
 	for _, w := range wishes {
@@ -196,13 +197,23 @@ func (s *Service) PreviewMarks(ctx context.Context, scope db.Scope, wishes []Mar
 		if p.Status == stowage.BackupDeleting && w.Mark != stowage.MarkRemove {
 			return nil, stowage.Errorf(stowage.Conflict, "Backup %s is being deleted.", p.UUID)
 		}
+		if p.SetID != 0 && w.Mark != stowage.MarkRemove {
+			set, err := s.DB.Backup(ctx, db.Scope{}, p.SetID)
+			if err != nil && stowage.CodeOf(err) != stowage.NotFound {
+				return nil, err
+			}
+			if err == nil && set.Status == stowage.BackupDeleting {
+				return nil, stowage.Errorf(stowage.Conflict, "Backup %s is being deleted with backup %s, which it is part of.", p.UUID, set.UUID)
+			}
+		}
 		out = append(out, Marked{p, w.Mark, w.Until})
 	}
 	return out, nil
 }
 
 // MarkBackups writes marks on backups of the scope. What is to be removed is,
-// except the last good backup where its policy keeps that. Forbidden: the user may
+// except the last good backup where its policy keeps that. A server's backup that is to
+// stay keeps its parts, and each of these, the whole. Forbidden: the user may
 // not delete objects of its container.
 func (s *Service) MarkBackups(ctx context.Context, user cloud.User, scope db.Scope, wishes []MarkWish) ([]Marked, error) {
 	list, err := s.PreviewMarks(ctx, scope, wishes)

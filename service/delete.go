@@ -1,6 +1,7 @@
 package service
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -30,7 +31,24 @@ func (s *Service) DeleteBackup(ctx context.Context, user cloud.User, scope db.Sc
 	return err
 }
 
-var errMounted = stowage.Errorf(stowage.Invalid, "Invalid backup: The backup is mounted, unmount it first")
+var (
+	errMounted  = stowage.Errorf(stowage.Invalid, "Invalid backup: The backup is mounted, unmount it first")
+	errPartBusy = stowage.Errorf(stowage.Conflict, "A part of the backup is being made or restored.")
+	errInRun    = stowage.Errorf(stowage.Conflict, "A recovery plan that is being run restores the backup.")
+)
+
+// heldBy tells why a backup cannot be deleted: nil if nothing holds it.
+func heldBy(h db.Holds) *stowage.Error {
+	switch {
+	case h.Mounts > 0:
+		return errMounted
+	case h.Runs > 0:
+		return errInRun
+	case h.Busy > 0:
+		return errPartBusy
+	}
+	return nil
+}
 
 var errNotNow = stowage.Errorf(stowage.Invalid, "Invalid backup: Backup status must be available or error")
 
@@ -62,8 +80,8 @@ func (s *Service) deletion(ctx context.Context, user cloud.User, b stowage.Backu
 	err := s.DB.StartJob(ctx, move, &j)
 	if stowage.CodeOf(err) == stowage.Conflict {
 		why := errNotNow
-		if n, look := s.DB.MountedBackup(ctx, b.ID); look == nil && n > 0 {
-			why = errMounted
+		if h, look := s.DB.Holds(ctx, b.ID); look == nil && marked == nil {
+			why = cmp.Or(heldBy(h), errNotNow)
 		}
 		return j, stowage.Wrap(why.Code, err, "%s", why.Message)
 	}
@@ -76,7 +94,8 @@ func (s *Service) deletion(ctx context.Context, user cloud.User, b stowage.Backu
 
 // DeleteEntity deletes all backups of an entity of the scope, and forgets it if
 // it is gone from the cloud and had none. It gives the tasks. Conflict: one of
-// the backups is being made, restored or mounted; then nothing is deleted.
+// the backups, or a part of one, is being made, restored or mounted, or a recovery plan
+// that is being run restores it; then nothing is deleted.
 func (s *Service) DeleteEntity(ctx context.Context, user cloud.User, scope db.Scope, entity string) ([]Task, error) {
 	if _, err := s.DB.Entity(ctx, scope, entity); err != nil {
 		return nil, err
@@ -87,10 +106,16 @@ func (s *Service) DeleteEntity(ctx context.Context, user cloud.User, scope db.Sc
 	} else if busy > 0 {
 		return nil, stowage.Errorf(stowage.Conflict, "%d of its backups are being made or restored.", busy)
 	}
-	if n, err := s.DB.Mounted(ctx, entity); err != nil {
+	h, err := s.DB.EntityHolds(ctx, entity)
+	switch {
+	case err != nil:
 		return nil, err
-	} else if n > 0 {
-		return nil, stowage.Errorf(stowage.Conflict, "%d of its backups are mounted: unmount them first.", n)
+	case h.Mounts > 0:
+		return nil, stowage.Errorf(stowage.Conflict, "%d of its backups are mounted: unmount them first.", h.Mounts)
+	case h.Busy > 0:
+		return nil, stowage.Errorf(stowage.Conflict, "%d parts of its backups are being made or restored.", h.Busy)
+	case h.Runs > 0:
+		return nil, stowage.Errorf(stowage.Conflict, "%d recovery plans that are being run restore its backups.", h.Runs)
 	}
 	f.Statuses = []stowage.BackupStatus{stowage.BackupAvailable, stowage.BackupError}
 	const atOnce = 500

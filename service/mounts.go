@@ -258,8 +258,8 @@ func (s *Service) FileSystems(ctx context.Context, scope db.Scope, uuid string) 
 }
 
 // ListFiles lists a directory of a file system that is mounted in the scope.
-func (s *Service) ListFiles(ctx context.Context, scope db.Scope, fileSystem, path string) (stowage.Listing, error) {
-	m, n, err := s.served(ctx, scope, fileSystem)
+func (s *Service) ListFiles(ctx context.Context, user cloud.User, scope db.Scope, fileSystem, path string) (stowage.Listing, error) {
+	m, n, err := s.served(ctx, user, scope, fileSystem)
 	if err != nil {
 		return stowage.Listing{}, err
 	}
@@ -268,8 +268,8 @@ func (s *Service) ListFiles(ctx context.Context, scope db.Scope, fileSystem, pat
 
 // DownloadFiles prepares the download of files of a file system that is mounted in
 // the scope.
-func (s *Service) DownloadFiles(ctx context.Context, scope db.Scope, fileSystem string, paths []string) (*stowage.Download, error) {
-	m, n, err := s.served(ctx, scope, fileSystem)
+func (s *Service) DownloadFiles(ctx context.Context, user cloud.User, scope db.Scope, fileSystem string, paths []string) (*stowage.Download, error) {
+	m, n, err := s.served(ctx, user, scope, fileSystem)
 	if err != nil {
 		return nil, err
 	}
@@ -280,8 +280,9 @@ func (s *Service) DownloadFiles(ctx context.Context, scope db.Scope, fileSystem 
 	return d, err
 }
 
-// served finds a file system that can be read now.
-func (s *Service) served(ctx context.Context, scope db.Scope, id string) (stowage.Mount, int, error) {
+// served finds a file system that the user may read now. Whoever mounted it may have had
+// more rights on the container.
+func (s *Service) served(ctx context.Context, user cloud.User, scope db.Scope, id string) (stowage.Mount, int, error) {
 	gone := stowage.Errorf(stowage.NotFound, "Mounted file system %.80s could not be found.", id)
 	mount, n, ok := stowage.ParseFileSystemID(id)
 	if !ok {
@@ -297,6 +298,15 @@ func (s *Service) served(ctx context.Context, scope db.Scope, id string) (stowag
 		return m, 0, stowage.Errorf(stowage.Conflict, "The backup is not mounted now.")
 	case s.Files == nil:
 		return m, 0, stowage.Errorf(stowage.Unavailable, "This API does not reach the managers that mount backups: [mounts] shared_secret is not set.")
+	}
+	if m.ProjectID == user.ProjectID {
+		b, err := s.DB.Backup(ctx, scope, m.BackupID)
+		if err == nil {
+			err = s.Containers.MayRead(ctx, user, b.Container)
+		}
+		if err != nil {
+			return m, 0, err
+		}
 	}
 	return m, n, nil
 }

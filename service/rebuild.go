@@ -3,6 +3,7 @@ package service
 import (
 	"cmp"
 	"context"
+	"errors"
 	"slices"
 
 	"github.com/stowage/stowage"
@@ -44,6 +45,16 @@ type NetworkWish struct {
 
 var errNotRestorable = stowage.Errorf(stowage.Invalid, "Invalid backup: Backup status must be available")
 
+// ErrInRestore means that a backup is being restored already: it can be when that has ended.
+var ErrInRestore = errors.New("it is being restored already")
+
+func inRestore(status stowage.BackupStatus) error {
+	if status == stowage.BackupRestoring {
+		return ErrInRestore
+	}
+	return nil
+}
+
 // RestoreServer begins a restore of a server from its backup: of its volumes, each by
 // a job of its own, and then, in a job that follows, of the server. It gives the job
 // that restores the volumes. All is made in the backup's project, by the rights that
@@ -63,7 +74,7 @@ func (s *Service) RestoreServer(ctx context.Context, user cloud.User, scope db.S
 	case set.Kind != stowage.OfServer || set.Server == nil:
 		return none, stowage.Errorf(stowage.Invalid, "Backup %s is not of a server.", uuid)
 	case set.Status != stowage.BackupAvailable:
-		return none, errNotRestorable
+		return none, stowage.Wrap(errNotRestorable.Code, inRestore(set.Status), "%s", errNotRestorable.Message)
 	}
 	if set.ProjectID == user.ProjectID && user.Token != "" {
 		if err := s.Containers.MayRead(ctx, user, set.Container); err != nil {
@@ -92,6 +103,10 @@ func (s *Service) RestoreServer(ctx context.Context, user cloud.User, scope db.S
 	move := db.BackupMove{ID: set.ID, From: stowage.BackupAvailable, To: stowage.BackupRestoring, Now: s.Now()}
 	err = s.DB.StartJob(ctx, move, &j)
 	if stowage.CodeOf(err) == stowage.Conflict {
+		now, look := s.DB.Backup(ctx, db.Scope{}, set.ID) // it was available a moment ago
+		if look == nil && now.Status != stowage.BackupDeleting && now.Status != stowage.BackupError {
+			err = errors.Join(ErrInRestore, err)
+		}
 		return none, stowage.Wrap(errNotRestorable.Code, err, "%s", errNotRestorable.Message)
 	}
 	if err != nil {
@@ -118,7 +133,7 @@ func (s *Service) rebuild(set stowage.Backup, members []stowage.Backup, req Rebu
 			return nil, stowage.Errorf(stowage.Invalid, "The backup of volume %s was deleted. Leave it out to restore the others.", d.VolumeID)
 		}
 		if members[at].Status != stowage.BackupAvailable {
-			return nil, stowage.Errorf(stowage.Invalid, "The backup of volume %s is %s.", d.VolumeID, members[at].Status)
+			return nil, stowage.Wrap(stowage.Invalid, inRestore(members[at].Status), "The backup of volume %s is %s.", d.VolumeID, members[at].Status)
 		}
 		bootable = bootable || d.Boot
 		plan.Disks = append(plan.Disks, stowage.RebuildDisk{
@@ -213,7 +228,7 @@ func (s *Service) SecurityGroups(ctx context.Context, projectID string) ([]Entit
 }
 
 // RestoreDisk begins the restore of one volume of a server, as the plan says. To ask
-// again finds the job there.
+// again finds the job there. Unavailable: somebody else restores its backup at this time.
 func (s *Service) RestoreDisk(ctx context.Context, parent stowage.Job, d stowage.RebuildDisk) error {
 	_, err := s.DB.Job(ctx, d.JobID)
 	if stowage.CodeOf(err) != stowage.NotFound {
@@ -229,6 +244,11 @@ func (s *Service) RestoreDisk(ctx context.Context, parent stowage.Job, d stowage
 	_, err = s.RestoreBackup(ctx, user, db.Scope{ProjectID: parent.ProjectID}, d.BackupID, req)
 	if found, look := s.DB.Job(ctx, d.JobID); err != nil && look == nil && found.ID == d.JobID {
 		return nil // it is there, and tells by itself how it ends
+	}
+	if stowage.CodeOf(err) == stowage.Invalid {
+		if b, look := s.DB.Backup(ctx, db.Scope{}, d.BackupID); look == nil && b.Status == stowage.BackupRestoring {
+			return stowage.Wrap(stowage.Unavailable, err, "The backup of volume %s is being restored by another.", d.VolumeID)
+		}
 	}
 	return err
 }

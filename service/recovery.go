@@ -149,9 +149,10 @@ func checkRecoveryRule(r *stowage.RecoveryRule) error {
 }
 
 // RunPlan begins a run of a recovery plan of the scope, from the newest whole backup that
-// each server has now. A test builds the servers in networks of their own that lead
+// each server has now; until the run has ended, these are not deleted. A test builds the servers in networks of their own that lead
 // nowhere, and removes everything when it has ended. Invalid: a server has no backup,
-// or there is nothing to restore. Conflict: it is being run.
+// or there is nothing to restore. Conflict: it is being run. Forbidden: the user may not
+// read the container of a backup.
 func (s *Service) RunPlan(ctx context.Context, user cloud.User, scope db.Scope, id string, test bool) (stowage.Job, error) {
 	none := stowage.Job{}
 	if s.Servers == nil {
@@ -168,6 +169,7 @@ func (s *Service) RunPlan(ctx context.Context, user cloud.User, scope db.Scope, 
 		return none, err
 	}
 	run := &stowage.Recovery{PlanID: p.ID, Plan: p.Name, Test: test}
+	may := map[string]bool{}
 	for _, r := range p.Rules {
 		if !r.Active {
 			continue
@@ -182,6 +184,12 @@ func (s *Service) RunPlan(ctx context.Context, user cloud.User, scope db.Scope, 
 			b, some := latest[server]
 			if !some || b.Kind != stowage.OfServer || b.Server == nil {
 				return none, stowage.Errorf(stowage.Invalid, "Server %s has no backup that could be restored.", server)
+			}
+			if b.ProjectID == user.ProjectID && !may[b.Container] {
+				if err := s.Containers.MayRead(ctx, user, b.Container); err != nil {
+					return none, err
+				}
+				may[b.Container] = true
 			}
 			run.Steps = append(run.Steps, stowage.RecoveryStep{
 				Rule: r, ServerID: server, Name: r.Prefix + b.Server.Name + r.Suffix, Backup: b.UUID, JobID: s.NewID(),
@@ -245,7 +253,7 @@ func twice(steps []stowage.RecoveryStep) bool {
 }
 
 // RecoverServer begins the restore of one server of a run. To ask again finds the job
-// there.
+// there. ErrInRestore: somebody else restores the backup, or a part of it, at this time.
 func (s *Service) RecoverServer(ctx context.Context, run stowage.Job, step stowage.RecoveryStep) error {
 	_, err := s.DB.Job(ctx, step.JobID)
 	if stowage.CodeOf(err) != stowage.NotFound {

@@ -260,7 +260,7 @@ func (a *API) listFiles(w http.ResponseWriter, r request) error {
 	if err := r.read(&body); err != nil {
 		return err
 	}
-	l, err := a.Service.ListFiles(r.Context(), r.scope, r.guid(), orText(string(body.Path), "/"))
+	l, err := a.Service.ListFiles(r.Context(), api.User(r.Request, r.caller), r.scope, r.guid(), orText(string(body.Path), "/"))
 	if err != nil {
 		return err
 	}
@@ -280,7 +280,7 @@ func (a *API) download(w http.ResponseWriter, r request) error {
 		return err
 	}
 	paths := each(body.Paths, func(p text) string { return string(p) })
-	d, err := a.Service.DownloadFiles(r.Context(), r.scope, r.guid(), paths)
+	d, err := a.Service.DownloadFiles(r.Context(), api.User(r.Request, r.caller), r.scope, r.guid(), paths)
 	if err != nil {
 		return err
 	}

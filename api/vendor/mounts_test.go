@@ -432,3 +432,15 @@ func TestAnUnmountThatIsNotNotedIsDoneAgain(t *testing.T) {
 		return err == nil && (m.State == stowage.MountEnded && m.Reason == "Its time was over." || m.State == stowage.MountLost)
 	})
 }
+
+// Rights on a container may be one user's and not another's, or be taken away.
+func TestWhoMayNotReadTheContainerReadsNoMountedFile(t *testing.T) {
+	h := backedUp(t)
+	guid, _ := mounted(t, h, simply)
+	listing := "/mounted-file-systems/" + guid + ".0/listing"
+	one(t, send(h, http.MethodPost, listing, `{}`, demo))
+	h.Containers.Before("MayRead", func(string) error { return stowage.Errorf(stowage.Forbidden, "You may not read it.") })
+	wantFault(t, send(h, http.MethodPost, listing, `{}`, demo), http.StatusForbidden, "may not read")
+	wantFault(t, send(h, http.MethodPost, "/mounted-file-systems/"+guid+".0/download", `{"paths": ["/dir/image"]}`, demo), http.StatusForbidden, "may not read")
+	one(t, send(h, http.MethodPost, listing+"?project-uuid=demo", `{}`, token("portal:admin"))) // by the operator's word
+}
