@@ -105,6 +105,31 @@ func TestNoMoreWebhooksAreMadeAtOnceThanThereMayBe(t *testing.T) {
 	})
 }
 
+func TestNoMoreIsMountedAtOnceThanMayBe(t *testing.T) {
+	each(t, func(t *testing.T, d *DB) {
+		const most = 2
+		var all []stowage.Backup
+		for range 6 {
+			b, _ := created(t, d, func(b *stowage.Backup, _ *stowage.Job) { b.Status, b.Manifest = stowage.BackupAvailable, "volume_9/x/root" })
+			all = append(all, b)
+		}
+		made := 0
+		for _, err := range atOnce(len(all), func(i int) error {
+			m, j := mountOf(all[i])
+			return d.AddMount(context.Background(), m, &j, most)
+		}) {
+			if err == nil {
+				made++
+			} else {
+				wantCode(t, err, stowage.OverLimit)
+			}
+		}
+		if made != most {
+			t.Errorf("%d were mounted", made)
+		}
+	})
+}
+
 // A look that began before another one may end behind it.
 func TestAnOlderLookWritesOverNothingOfALaterOne(t *testing.T) {
 	each(t, func(t *testing.T, d *DB) {

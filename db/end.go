@@ -1,6 +1,7 @@
 package db
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"fmt"
@@ -18,7 +19,7 @@ type JobEnd struct {
 	LetGo bool             // the job's parts may be claimed from now on
 	Next  *stowage.Job     // the job that follows it; nil: none
 	Reach *ReachMove       // nil: the set of objects of the job's backup stays as it is
-	Mount *stowage.Mount   // that is served from now on; nil: none. What waits for a job that ends otherwise has failed
+	Mount *stowage.Mount   // that is served from now on, unless the job is to be cancelled: Conflict; nil: none. What waits for a job that ends otherwise has failed
 	// The snapshot that was taken, of a job that took one. Of a job that ends otherwise it has failed.
 	Snapshot *stowage.EntitySnapshot
 	Now      time.Time
@@ -61,6 +62,11 @@ func (d *DB) End(ctx context.Context, j stowage.Job, end JobEnd) error {
 			}
 		}
 		if end.Mount != nil {
+			// Whoever unmounts writes to the job's row as we did: he came before us, or he
+			// finds it served.
+			if wish, err := wishOf(ctx, tx, j.ID); err != nil || wish != "" {
+				return cmp.Or(err, error(stowage.Errorf(stowage.Conflict, "job %s is to be cancelled: %s", j.ID, wish)))
+			}
 			if err := serveMount(ctx, tx, *end.Mount, end.Now); err != nil {
 				return err
 			}

@@ -86,6 +86,10 @@ func (d *DB) MountAgain(ctx context.Context, m stowage.Mount, j *stowage.Job, mo
 // beside us waits or fails.
 func mountable(ctx context.Context, tx *sql.Tx, m stowage.Mount, most int) error {
 	what := fmt.Sprintf("mount backup %d", m.BackupID)
+	// Whoever mounts another one at once waits for us or we for him, before anything is read.
+	if _, err := tx.ExecContext(ctx, `UPDATE mounts SET project_id = project_id WHERE project_id = ?`, m.ProjectID); err != nil {
+		return fmt.Errorf("%s: %w", what, err)
+	}
 	res, err := tx.ExecContext(ctx, `UPDATE backups SET updated_at = ? WHERE id = ? AND status IN (?, ?)`,
 		micros(m.UpdatedAt), m.BackupID, stowage.BackupAvailable, stowage.BackupRestoring)
 	if err != nil {

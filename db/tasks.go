@@ -259,13 +259,19 @@ func (d *DB) WantCancel(ctx context.Context, j stowage.Job, reason string) error
 
 // CancelWanted tells why the work on a job is to stop; empty: it is not.
 func (d *DB) CancelWanted(ctx context.Context, id string) (string, error) {
-	var reason string
-	err := d.sql.QueryRowContext(ctx, `SELECT cancel_reason FROM jobs WHERE id = ?`, id).Scan(&reason)
+	reason, err := wishOf(ctx, d.sql, id)
+	return reason, unavailable(err)
+}
+
+func wishOf(ctx context.Context, in interface {
+	QueryRowContext(context.Context, string, ...any) *sql.Row
+}, id string) (reason string, err error) {
+	err = in.QueryRowContext(ctx, `SELECT cancel_reason FROM jobs WHERE id = ?`, id).Scan(&reason)
 	if errors.Is(err, sql.ErrNoRows) {
 		return "", stowage.Errorf(stowage.NotFound, "Job %s could not be found.", id)
 	}
 	if err != nil {
-		return "", fmt.Errorf("read job %s: %w", id, unavailable(err))
+		return "", fmt.Errorf("read job %s: %w", id, err)
 	}
 	return reason, nil
 }

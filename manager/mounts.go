@@ -150,6 +150,9 @@ func (t *task) doMount(ctx context.Context) error {
 	if !t.end(ctx, db.JobEnd{State: stowage.JobFinished, Mount: &row, Now: t.Now()}, nil) {
 		one.close(t.log)
 		t.serving.drop(row.ID)
+		if wish := t.cancelWanted(ctx); wish != nil && t.stillOurs(ctx) {
+			return wish
+		}
 		return errLost
 	}
 	t.serving.settled(one)

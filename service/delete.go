@@ -141,6 +141,10 @@ func (s *Service) DeleteEntity(ctx context.Context, user cloud.User, scope db.Sc
 			}
 			j, err := s.deleteBackup(ctx, user, b)
 			if err != nil {
+				now, look := s.DB.Backup(ctx, db.Scope{}, b.ID)
+				if stowage.CodeOf(look) == stowage.NotFound || look == nil && now.Status == stowage.BackupDeleting {
+					continue // somebody else was quicker
+				}
 				return tasks, err
 			}
 			tasks = append(tasks, Task{Job: j, Entity: Entity{ID: entity}, Backup: &b})

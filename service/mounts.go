@@ -59,7 +59,7 @@ func (s *Service) MountAgain(ctx context.Context, user cloud.User, scope db.Scop
 		return Task{}, err
 	}
 	if !m.State.May(stowage.MountWaiting) {
-		return Task{}, stowage.Errorf(stowage.Conflict, "The backup is mounted already.")
+		return Task{}, errMountedAlready
 	}
 	b, err := s.DB.Backup(ctx, scope, m.BackupID)
 	if err != nil {
@@ -108,6 +108,9 @@ func (s *Service) mount(ctx context.Context, user cloud.User, scope db.Scope, uu
 	m.ProjectID, m.BackupID, m.JobID = p.ProjectID, p.ID, j.ID
 	err = write(ctx, &j)
 	if stowage.CodeOf(err) == stowage.Conflict {
+		if now, look := s.DB.Mount(ctx, scope, m.ID); look == nil && !now.State.May(stowage.MountWaiting) {
+			return Task{}, errMountedAlready
+		}
 		return Task{}, stowage.Wrap(errNotThere.Code, err, "%s", errNotThere.Message)
 	}
 	if err != nil {
@@ -136,7 +139,10 @@ func (s *Service) mountPoint(ctx context.Context, scope db.Scope, uuid string) (
 	return p, errNotThere
 }
 
-var errNotThere = stowage.Errorf(stowage.Invalid, "Invalid backup: Backup status must be available")
+var (
+	errNotThere       = stowage.Errorf(stowage.Invalid, "Invalid backup: Backup status must be available")
+	errMountedAlready = stowage.Errorf(stowage.Conflict, "The backup is mounted already.")
+)
 
 // mounts refuses with Unavailable when no live and enabled manager mounts.
 func (s *Service) mounts(ctx context.Context, host string) error {
@@ -167,6 +173,11 @@ func (s *Service) UnmountBackup(ctx context.Context, user cloud.User, scope db.S
 	case stowage.MountWaiting:
 		if j, err = s.DB.Job(ctx, m.JobID); err == nil {
 			err = s.cancel(ctx, j, "It was unmounted.")
+		}
+		if stowage.CodeOf(err) == stowage.Conflict { // it has ended meanwhile, and is served perhaps
+			if now, look := s.DB.Mount(ctx, scope, id); look == nil && now.State == stowage.MountServed {
+				return s.UnmountBackup(ctx, user, scope, id)
+			}
 		}
 		if err == nil {
 			j, err = s.DB.Job(ctx, m.JobID)

@@ -209,3 +209,23 @@ func TestARestoreOfAServerWaitsForADiskThatAnotherRestores(t *testing.T) {
 		t.Errorf("it is %v: %v", at(got, "state.name"), got["statusInfo"])
 	}
 }
+
+// Whoever deletes all backups beside somebody else who deletes them has them deleted.
+func TestAllBackupsAreDeletedByTwoAtOnce(t *testing.T) {
+	h := clouded(t)
+	h.Volume("10", 1000)
+	for range 4 {
+		h.Await(h.Create("10"), stowage.BackupAvailable)
+		h.Until("the volume is free", func() bool { return h.VolumeStatus("10") == stowage.VolumeAvailable })
+	}
+	var all sync.WaitGroup
+	for range 3 {
+		all.Go(func() {
+			if a := send(h, http.MethodPost, "/tasks/delete", `{"value":"10"}`, demo); a.Status != http.StatusOK {
+				t.Errorf("%d %s", a.Status, a.Body)
+			}
+		})
+	}
+	all.Wait()
+	h.Until("all are gone", func() bool { return len(kept(h)) == 0 })
+}

@@ -444,3 +444,33 @@ func TestWhoMayNotReadTheContainerReadsNoMountedFile(t *testing.T) {
 	wantFault(t, send(h, http.MethodPost, "/mounted-file-systems/"+guid+".0/download", `{"paths": ["/dir/image"]}`, demo), http.StatusForbidden, "may not read")
 	one(t, send(h, http.MethodPost, listing+"?project-uuid=demo", `{}`, token("portal:admin"))) // by the operator's word
 }
+
+// idleSession reads nothing.
+type idleSession struct{ manager.Session }
+
+func (idleSession) Ended() <-chan struct{} { return nil }
+func (idleSession) Close() error           { return nil }
+
+// Whoever unmounts while the backup is being opened has it unmounted, however soon that
+// is done.
+func TestAnUnmountDuringTheOpeningCounts(t *testing.T) {
+	h := backedUp(t)
+	begun, opening := make(chan bool), make(chan bool)
+	h.Files.SetOpen(func(context.Context, *slog.Logger, mount.Image) (manager.Session, []stowage.FileSystem, error) {
+		close(begun)
+		<-opening
+		return idleSession{}, []stowage.FileSystem{{Volume: "/dev/sda1", Type: "ext4", Path: "/sda1"}}, nil
+	})
+	backup := one(t, send(h, http.MethodGet, "/backups", "", demo))["guid"].(string)
+	a := send(h, http.MethodPost, "/tasks/restore-and-mount", `{"backup": "`+backup+`"}`, demo).JSON(t)
+	<-begun
+	guid := at(a, "mountedBackup.guid").(string)
+	if a := send(h, http.MethodPost, "/tasks/unmount", `{"mountedBackup": "`+guid+`"}`, demo); a.Status != http.StatusOK {
+		t.Fatalf("%d %s", a.Status, a.Body)
+	}
+	close(opening)
+	await(t, h, a["guid"].(string), "CANCELLED")
+	if m, err := h.DB.Mount(t.Context(), db.Scope{}, guid); err != nil || !m.State.Over() {
+		t.Errorf("it was unmounted, and is %s until %s: %v", m.State, m.UnmountAt, err)
+	}
+}
