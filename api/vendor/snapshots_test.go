@@ -197,7 +197,7 @@ func TestASnapshotOfWhichAUserRemovedAPartTakesNoPlaceOfAWholeOne(t *testing.T) 
 	if err := h.Servers.RemoveSnapshots(t.Context(), "demo", []string{before[1].Volumes[0].SnapshotID}); err != nil {
 		t.Fatal(err)
 	}
-	good(h, http.MethodPut, "/policies/vm-snapshot/"+p, `{"name":"P"}`, demo)
+	good(h, http.MethodPut, "/policies/vm-snapshot/"+p, `{"name":"P","disableCleanOldBackups":false}`, demo)
 	clean := func(removed int, left ...string) {
 		t.Helper()
 		n, err := h.Verbs.CleanupSnapshots(t.Context(), stowage.Job{By: stowage.Origin{PolicyID: p}})
