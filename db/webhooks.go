@@ -174,16 +174,26 @@ func (d *DB) Deliveries(ctx context.Context, webhook string, states []stowage.De
 	return list, total, err
 }
 
+// DueWebhook is a webhook that is to be told something.
+type DueWebhook struct{ ID, ProjectID string }
+
 // DueWebhooks gives those that are to be told something now.
-func (d *DB) DueWebhooks(ctx context.Context, now time.Time, limit int) ([]string, error) {
-	return query(ctx, d, "look for webhooks to call", scanText, `SELECT DISTINCT webhook_id FROM webhook_deliveries WHERE state = ? AND next_at <= ? LIMIT ?`,
-		stowage.DeliveryWaiting, micros(now), limit)
+func (d *DB) DueWebhooks(ctx context.Context, now time.Time, limit int) ([]DueWebhook, error) {
+	return query(ctx, d, "look for webhooks to call", func(row rower) (w DueWebhook, err error) {
+		err = row.Scan(&w.ID, &w.ProjectID)
+		return w, err
+	},
+		`SELECT DISTINCT v.webhook_id, w.project_id FROM webhook_deliveries v JOIN webhooks w ON w.id = v.webhook_id
+		WHERE v.state = ? AND v.next_at <= ? LIMIT ?`, stowage.DeliveryWaiting, micros(now), limit)
 }
 
-// DueDeliveries gives what a webhook is to be told now, the oldest first.
+// DueDeliveries gives what a webhook is to be told now, the oldest first: nothing while
+// somebody tells it something for the first time, for what comes behind that waits.
 func (d *DB) DueDeliveries(ctx context.Context, webhook string, now time.Time, limit int) ([]stowage.Delivery, error) {
 	return query(ctx, d, "list due deliveries", scanDelivery, `SELECT `+deliveryColumns+` FROM webhook_deliveries
-		WHERE webhook_id = ? AND state = ? AND next_at <= ? ORDER BY id LIMIT ?`, webhook, stowage.DeliveryWaiting, micros(now), limit)
+		WHERE webhook_id = ? AND state = ? AND next_at <= ? AND NOT EXISTS (SELECT 1 FROM webhook_deliveries other
+			WHERE other.webhook_id = ? AND other.state = ? AND other.next_at > ? AND other.attempts > 0 AND other.tried_at = 0)
+		ORDER BY id LIMIT ?`, webhook, stowage.DeliveryWaiting, micros(now), webhook, stowage.DeliveryWaiting, micros(now), limit)
 }
 
 // TakeDelivery claims a delivery until a time: Conflict if somebody else has, or it

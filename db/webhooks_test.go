@@ -165,6 +165,53 @@ func TestADeliveryIsTakenByOne(t *testing.T) {
 	})
 }
 
+// Several managers tell a webhook, and yet in order.
+func TestNothingIsDueBehindADeliveryThatIsUnderWay(t *testing.T) {
+	each(t, func(t *testing.T, d *DB) {
+		w, other := hook(t, d, "p", nil), hook(t, d, "q", nil)
+		var all []stowage.Delivery
+		for i := range 6 {
+			v := stowage.Delivery{WebhookID: w.ID, EventID: fmt.Sprint(i), Event: 1, ProjectID: "p", Subject: "s", At: noon, State: stowage.DeliveryWaiting, NextAt: noon}
+			if i == 5 {
+				v.WebhookID, v.ProjectID = other.ID, "q"
+			}
+			must0(t, d.AddDelivery(t.Context(), &v))
+			all = append(all, v)
+		}
+		due := func(w stowage.Webhook, at time.Time) string {
+			var out []string
+			for _, v := range must(d.DueDeliveries(t.Context(), w.ID, at, 3))(t) {
+				out = append(out, v.EventID)
+			}
+			return fmt.Sprint(out)
+		}
+		is := func(what string, at time.Time, want string) {
+			t.Helper()
+			if got := due(w, at); got != want {
+				t.Errorf("%s: due are %s, not %s", what, got, want)
+			}
+		}
+		is("at first", noon, "[0 1 2]")
+		first := all[0]
+		must0(t, d.TakeDelivery(t.Context(), &first, noon.Add(time.Minute)))
+		is("while the first is told", noon, "[]")
+		if got := due(other, noon); got != "[5]" {
+			t.Errorf("of another webhook %s", got)
+		}
+		is("when its teller died", noon.Add(time.Minute), "[0 1 2]")
+		first.NextAt, first.TriedAt, first.Status = noon.Add(time.Hour), noon, 500
+		must0(t, d.SettleDelivery(t.Context(), first))
+		is("while it waits to be told again", noon, "[1 2 3]")
+		projects := map[string]string{}
+		for _, one := range must(d.DueWebhooks(t.Context(), noon, 10))(t) {
+			projects[one.ID] = one.ProjectID
+		}
+		if len(projects) != 2 || projects[w.ID] != "p" || projects[other.ID] != "q" {
+			t.Errorf("due are those of %v", projects)
+		}
+	})
+}
+
 func TestWebhooksAreOneProjectsAndNotMany(t *testing.T) {
 	each(t, func(t *testing.T, d *DB) {
 		w := hook(t, d, "p", nil)

@@ -115,6 +115,7 @@ type Manager struct {
 	doubtful map[string]bool // and found then
 
 	serving serving
+	telling telling
 }
 
 // New makes a manager, with defaults for what is zero.
@@ -176,7 +177,10 @@ func (m *Manager) Run(ctx context.Context) error {
 	loops.Go(func() { m.every(ctx, m.SweepInterval, func() { m.keepSchedules(ctx) }) })
 	loops.Go(func() { m.every(ctx, min(m.SweepInterval, m.Lease/6), func() { m.keepMounts(ctx) }) })
 	loops.Go(func() { m.every(ctx, m.SweepInterval, func() { m.mailReports(ctx) }) })
-	loops.Go(func() { m.every(ctx, m.SweepInterval, func() { m.callWebhooks(ctx) }) })
+	loops.Go(func() {
+		m.every(ctx, m.SweepInterval, func() { m.callWebhooks(ctx) })
+		m.telling.calls.Wait()
+	})
 	loops.Go(func() { m.dispatch(ctx, hard, &jobs) })
 	loops.Wait()
 

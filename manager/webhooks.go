@@ -7,8 +7,6 @@ import (
 	"net/http"
 	"time"
 
-	"golang.org/x/sync/errgroup"
-
 	"github.com/stowage/stowage"
 	"github.com/stowage/stowage/db"
 	"github.com/stowage/stowage/webhook"
@@ -17,20 +15,23 @@ import (
 // What happened lies in the database until it was told, or given up. Each webhook is
 // told one thing after the other, the oldest first, several webhooks beside each other;
 // one that does not answer well is left alone until the next look, and what it was not
-// told waits longer each time. Whoever takes a delivery says until when, so that after
-// a crash another goes on: a receiver may be told twice, and knows it by the id.
+// told waits longer each time. One that is slow is left after a while, too, and goes on
+// behind the others; no look waits for it. Whoever takes a delivery says until when, so
+// that after a crash another goes on: a receiver may be told twice, and knows it by the id.
 
 const (
-	hooksAtOnce  = 8    // that are called beside each other
-	hooksALook   = 1000 // that one look takes on
-	eventsALook  = 50   // that one webhook is told in a look
-	firstPause   = 10 * time.Second
-	longestPause = time.Hour
-	deliveryHold = 2 * time.Minute // longer than any call
-	dropAtOnce   = 500
+	hooksAtOnce   = 16               // that are called beside each other
+	hooksAProject = 2                // of them that are one project's
+	hooksALook    = 1000             // that wait for that
+	eventsALook   = 50               // that one webhook is told in a go
+	hookTime      = 30 * time.Second // after which it is told nothing more in that go
+	firstPause    = 10 * time.Second
+	longestPause  = time.Hour
+	deliveryHold  = 2 * time.Minute // longer than any call
+	dropAtOnce    = 500
 )
 
-// callWebhooks tells what is due.
+// callWebhooks sees to it that what is due is told. It does not wait for that.
 func (m *Manager) callWebhooks(ctx context.Context) {
 	if m.Box == nil || m.Caller == nil {
 		return
@@ -40,12 +41,7 @@ func (m *Manager) callWebhooks(ctx context.Context) {
 	if err != nil {
 		m.Log.WarnContext(ctx, "webhooks not looked at", "error", err)
 	}
-	var calls errgroup.Group
-	calls.SetLimit(hooksAtOnce)
-	for _, id := range due {
-		calls.Go(func() error { m.tellWebhook(ctx, id); return nil })
-	}
-	_ = calls.Wait() // none gives an error
+	m.telling.add(due, func(id string) { m.tellWebhook(ctx, id) })
 	for ctx.Err() == nil {
 		n, err := m.DB.DropDeliveries(ctx, m.Now().Add(-max(m.DeliveryLog, m.DeliveryTime+time.Hour)), dropAtOnce)
 		if err != nil {
@@ -74,9 +70,12 @@ func (m *Manager) publishKey(ctx context.Context) {
 	}
 }
 
-// tellWebhook tells one webhook what is due, until it does not take it.
+// tellWebhook tells one webhook what is due, until it does not take it, or took too long.
 func (m *Manager) tellWebhook(ctx context.Context, id string) {
-	log := m.Log.With("webhook", id)
+	if ctx.Err() != nil {
+		return
+	}
+	log, end := m.Log.With("webhook", id), m.Now().Add(hookTime)
 	list, err := m.DB.DueDeliveries(ctx, id, m.Now(), eventsALook)
 	if err != nil {
 		log.WarnContext(ctx, "deliveries not looked at", "error", err)
@@ -91,9 +90,13 @@ func (m *Manager) tellWebhook(ctx context.Context, id string) {
 		if ctx.Err() != nil {
 			return
 		}
+		if !m.Now().Before(end) {
+			log.DebugContext(ctx, "webhook is slow, it is told the rest later", "delivery", d.ID)
+			return
+		}
 		err := m.DB.TakeDelivery(ctx, &d, m.Now().Add(deliveryHold))
 		if stowage.CodeOf(err) == stowage.Conflict {
-			continue // another manager has it
+			return // another manager has it, and goes on
 		}
 		if err != nil {
 			log.WarnContext(ctx, "delivery not taken", "delivery", d.ID, "error", err)

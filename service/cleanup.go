@@ -56,19 +56,18 @@ func (s *Service) Cleanup(ctx context.Context, j stowage.Job) (int, error) {
 	}
 }
 
-func (s *Service) retentions(ctx context.Context, p stowage.Policy) ([]stowage.Retention, error) {
+// retentions are the rules of a policy, as far as they say what is kept.
+func (s *Service) retentions(ctx context.Context, p stowage.Policy) ([]stowage.Rule, error) {
 	rules, _, err := s.DB.Rules(ctx, db.Scope{}, db.RuleFilter{Policies: []string{p.ID}}, db.Page{Limit: maxRules})
-	var out []stowage.Retention
-	for _, r := range rules { // also of those that are not active: what they made is still theirs
+	for i := range rules { // also of those that are not active: what they made is still theirs
 		if p.Is.KeepAll {
-			r.Is.Retention.Full, r.Is.Retention.Incremental = stowage.Keep{}, stowage.Keep{}
+			rules[i].Is.Retention.Full, rules[i].Is.Retention.Incremental = stowage.Keep{}, stowage.Keep{}
 		}
-		out = append(out, r.Is.Retention)
 	}
-	return out, err
+	return rules, err
 }
 
-func (s *Service) cleanVolume(ctx context.Context, p stowage.Policy, rules []stowage.Retention, volume string) (int, error) {
+func (s *Service) cleanVolume(ctx context.Context, p stowage.Policy, rules []stowage.Rule, volume string) (int, error) {
 	list, err := s.DB.PolicyBackups(ctx, p.ID, volume)
 	if err == nil {
 		err = s.addFlaws(ctx, list)
@@ -132,7 +131,7 @@ func known(list []stowage.Backup) []retention.Backup {
 		}
 		restorable := b.Status == stowage.BackupAvailable || b.Status == stowage.BackupRestoring
 		out[i] = retention.Backup{
-			ID: b.ID, At: at, Incremental: b.Incremental, Good: restorable && b.Damaged == "",
+			ID: b.ID, Rule: b.By.RuleID, At: at, Incremental: b.Incremental, Good: restorable && b.Damaged == "",
 			Busy: b.Status != stowage.BackupAvailable && b.Status != stowage.BackupError, Mark: b.Mark, Until: b.RetainUntil,
 		}
 	}

@@ -90,8 +90,8 @@ func (s *Service) mailDaily(ctx context.Context, p stowage.Policy, end time.Time
 }
 
 func (s *Service) sendDaily(ctx context.Context, p stowage.Policy, day, end time.Time) error {
-	scope := db.Scope{ProjectID: p.ProjectID} // a list of another project is none
-	l, err := s.DB.MailingList(ctx, scope, p.Is.MailingList)
+	scope := db.Scope{ProjectID: p.ProjectID}
+	l, err := s.listOf(ctx, p)
 	if err != nil {
 		return err
 	}

@@ -49,6 +49,30 @@ func (s *Service) DeleteMailingList(ctx context.Context, scope db.Scope, id stri
 	return s.DB.DeleteMailingList(ctx, scope, id)
 }
 
+// listOf gives the list that a policy's daily reports go to. One of another project is
+// none, also for a policy of the operator's, whose report is about all projects. NotFound:
+// there is none.
+func (s *Service) listOf(ctx context.Context, p stowage.Policy) (stowage.MailingList, error) {
+	l, err := s.DB.MailingList(ctx, db.Scope{}, p.Is.MailingList)
+	if err == nil && l.ProjectID != p.ProjectID {
+		err = stowage.Errorf(stowage.NotFound, "Mailing list %.64s could not be found.", l.ID)
+	}
+	return l, err
+}
+
+// checkList refuses a list that a policy did not name before and that is not its project's:
+// Invalid.
+func (s *Service) checkList(ctx context.Context, p stowage.Policy, old *PolicyView) error {
+	if p.Is.MailingList == "" || old != nil && old.Is.MailingList == p.Is.MailingList {
+		return nil
+	}
+	_, err := s.listOf(ctx, p)
+	if stowage.CodeOf(err) == stowage.NotFound {
+		return stowage.Errorf(stowage.Invalid, "Mailing list %.64s is none of the policy's project.", p.Is.MailingList)
+	}
+	return err
+}
+
 // MailReport mails a report of the scope's, and waits until the mail server has it.
 // Conflict: there is none. Invalid: who is to get it is no address, or is refused.
 func (s *Service) MailReport(ctx context.Context, scope db.Scope, wish ReportWish, typed ...string) error {

@@ -135,6 +135,9 @@ func (s *Service) savePolicy(ctx context.Context, scope db.Scope, wish PolicyWis
 	if err := checkPolicy(*p); err != nil {
 		return PolicyView{}, err
 	}
+	if err := s.checkList(ctx, *p, old); err != nil {
+		return PolicyView{}, err
+	}
 	if wish.Rules != nil {
 		rules, err := s.checkRules(ctx, scope, *p, *wish.Rules, old)
 		if err != nil {

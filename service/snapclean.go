@@ -3,6 +3,7 @@ package service
 import (
 	"context"
 	"slices"
+	"time"
 
 	"github.com/stowage/stowage"
 	"github.com/stowage/stowage/cloud"
@@ -30,14 +31,11 @@ func (s *Service) CleanupSnapshots(ctx context.Context, j stowage.Job) (int, err
 	} else if err != nil {
 		return 0, err
 	}
-	rules, _, err := s.DB.Rules(ctx, db.Scope{}, db.RuleFilter{Policies: []string{p.ID}}, db.Page{Limit: maxRules})
+	rules, err := s.retentions(ctx, p)
 	if err != nil {
 		return 0, err
 	}
-	if p.Is.KeepAll {
-		rules = nil
-	}
-	c := snapshotCleaner{Service: s, policy: p, rules: rules, looked: map[string]bool{}}
+	c := snapshotCleaner{Service: s, policy: p, rules: rules, there: map[string]map[string]bool{}, away: map[string]bool{}}
 	const atOnce = 500
 	for after := ""; ; {
 		entities, err := s.DB.SnapshotEntities(ctx, p.ID, after, atOnce)
@@ -61,78 +59,94 @@ type snapshotCleaner struct {
 	*Service
 	policy  stowage.Policy
 	rules   []stowage.Rule
-	looked  map[string]bool // projects whose snapshots were looked at
+	there   map[string]map[string]bool // by project that was looked at: what Cinder has
+	away    map[string]bool            // projects that could not be looked at
 	removed int
-	failed  error // the first thing that could not be removed
+	failed  error // the first thing that could not be looked at or removed
 }
 
-// clean removes what is to go of an entity's snapshots. An error is one that ends the
-// cleanup.
+// clean removes what is to go of an entity's snapshots, but for those of projects that
+// cannot be looked at: they neither go nor count. An error is one that ends the cleanup.
 func (c *snapshotCleaner) clean(ctx context.Context, entity string) error {
 	list, err := c.DB.PolicySnapshots(ctx, c.policy.ID, entity)
 	if err != nil {
 		return err
 	}
-	// What Cinder has no longer counts for nothing.
 	stale := false
 	for _, one := range list {
-		if c.looked[one.ProjectID] {
-			continue
-		}
-		c.looked[one.ProjectID], stale = true, true
-		if err := c.ForgetSnapshots(ctx, one.ProjectID); err != nil {
+		fresh, err := c.look(ctx, one.ProjectID)
+		if err != nil {
 			return err
 		}
+		stale = stale || fresh
 	}
-	if stale {
+	if stale { // what Cinder has no longer is forgotten by now
 		if list, err = c.DB.PolicySnapshots(ctx, c.policy.ID, entity); err != nil {
 			return err
 		}
 	}
-	for _, one := range expired(list, c.rules, c.retain) {
+	list = slices.DeleteFunc(list, func(one stowage.EntitySnapshot) bool { return c.away[one.ProjectID] })
+	for _, one := range expired(list, c.rules, c.whole, c.Now()) {
 		if err := c.remove(ctx, one); err != nil {
 			if ctx.Err() != nil {
 				return err
 			}
 			c.Log.WarnContext(ctx, "a snapshot is not removed yet", "snapshot", one.ID, "entity", entity, "error", err)
-			if c.failed == nil {
-				c.failed = err
-			}
+			c.fail(err)
 		}
 	}
 	return nil
 }
 
-func (c *snapshotCleaner) retain(list []retention.Backup, rules []stowage.Retention) []retention.Removal {
-	return retention.Decide(list, rules, true, c.Now())
+// look looks once what Cinder has in a project, and reports whether it just did. One that
+// cannot be looked at, as it is gone or gives the service no rights, holds up no other.
+func (c *snapshotCleaner) look(ctx context.Context, project string) (fresh bool, err error) {
+	if c.there[project] != nil || c.away[project] {
+		return false, nil
+	}
+	there, err := c.ForgetSnapshots(ctx, project)
+	if err != nil {
+		if ctx.Err() != nil {
+			return false, err
+		}
+		c.Log.WarnContext(ctx, "snapshots of a project not looked at", "project", project, "error", err)
+		c.away[project] = true
+		c.fail(err)
+		return false, nil
+	}
+	if there == nil {
+		there = map[string]bool{}
+	}
+	c.there[project] = there
+	return true, nil
 }
 
-// expired are the snapshots of an entity that are to go: those that their own rule keeps
-// no longer, and those whose rule is gone once none of the policy's rules would keep them;
-// what is being removed already goes on.
-func expired(list []stowage.EntitySnapshot, rules []stowage.Rule, decide func([]retention.Backup, []stowage.Retention) []retention.Removal) []stowage.EntitySnapshot {
-	of := map[string][]retention.Backup{} // by rule; empty: of one that is gone
-	own, all := map[string][]stowage.Retention{}, []stowage.Retention{}
-	for _, r := range rules {
-		own[r.ID], all = []stowage.Retention{r.Is.Retention}, append(all, r.Is.Retention)
+func (c *snapshotCleaner) fail(err error) {
+	if c.failed == nil {
+		c.failed = err
 	}
+}
+
+// whole reports whether Cinder has a snapshot of each volume still: its users may remove
+// single ones, and what lacks one takes no place of what does not.
+func (c *snapshotCleaner) whole(one stowage.EntitySnapshot) bool {
+	return !slices.ContainsFunc(one.Volumes, func(v stowage.VolumeSnapshot) bool { return !c.there[one.ProjectID][v.SnapshotID] })
+}
+
+// expired are the snapshots of an entity that are to go, the oldest first; what is being
+// removed already goes on.
+func expired(list []stowage.EntitySnapshot, rules []stowage.Rule, whole func(stowage.EntitySnapshot) bool, now time.Time) []stowage.EntitySnapshot {
 	var out []stowage.EntitySnapshot
+	var rest []retention.Backup
 	for i, one := range list {
 		if one.Status == stowage.SnapshotRemoving {
 			out = append(out, one)
 			continue
 		}
-		rule := one.By.RuleID
-		if own[rule] == nil {
-			rule = ""
-		}
-		of[rule] = append(of[rule], retention.Backup{ID: int64(i), At: one.TakenAt, Good: true})
+		rest = append(rest, retention.Backup{ID: int64(i), Rule: one.By.RuleID, At: one.TakenAt, Good: whole(one)})
 	}
-	own[""] = all
-	for rule, group := range of {
-		for _, r := range decide(group, own[rule]) {
-			out = append(out, list[r.ID])
-		}
+	for _, r := range retention.Decide(rest, rules, true, now) {
+		out = append(out, list[r.ID])
 	}
 	slices.SortFunc(out, func(a, b stowage.EntitySnapshot) int { return a.TakenAt.Compare(b.TakenAt) })
 	return out

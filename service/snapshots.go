@@ -129,15 +129,16 @@ func compact(ids []string) []string {
 }
 
 // ForgetSnapshots forgets snapshots of a project of which Cinder has none any more: its
-// users may remove them. First it is read what is known, then what is there: what comes
-// in between is not missed.
-func (s *Service) ForgetSnapshots(ctx context.Context, projectID string) error {
+// users may remove them. It gives the ids of those that Cinder has, if any are known at
+// all. First it is read what is known, then what is there: what comes in between is not
+// missed.
+func (s *Service) ForgetSnapshots(ctx context.Context, projectID string) (there map[string]bool, err error) {
 	const atOnce = 500
 	var known []stowage.EntitySnapshot
 	for after := ""; ; {
 		list, err := s.DB.KeptSnapshots(ctx, projectID, after, atOnce)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		for _, one := range list {
 			known, after = append(known, one), one.ID
@@ -147,13 +148,13 @@ func (s *Service) ForgetSnapshots(ctx context.Context, projectID string) error {
 		}
 	}
 	if len(known) == 0 {
-		return nil
+		return nil, nil
 	}
 	found, err := s.Servers.ListSnapshots(ctx, projectID)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	there := map[string]bool{}
+	there = map[string]bool{}
 	for _, f := range found {
 		there[f.ID] = true
 	}
@@ -162,11 +163,11 @@ func (s *Service) ForgetSnapshots(ctx context.Context, projectID string) error {
 			continue
 		}
 		if err := s.DB.ForgetSnapshot(ctx, one.ID); err != nil {
-			return err
+			return nil, err
 		}
 		s.Log.InfoContext(ctx, "a snapshot is forgotten: Cinder has it no longer", "snapshot", one.ID, "entity", one.EntityID, "project", projectID)
 	}
-	return nil
+	return there, nil
 }
 
 // ForgetAllSnapshots does that for all projects. One that cannot be looked at holds up no
@@ -183,7 +184,7 @@ func (s *Service) ForgetAllSnapshots(ctx context.Context) error {
 		}
 		for _, p := range projects {
 			after = p
-			if err := s.ForgetSnapshots(ctx, p); err != nil {
+			if _, err := s.ForgetSnapshots(ctx, p); err != nil {
 				s.Log.WarnContext(ctx, "snapshots of a project not looked at", "project", p, "error", err)
 			}
 		}

@@ -219,21 +219,25 @@ func (c *Caller) Call(ctx context.Context, address string, secret, body []byte) 
 	r.Header.Set(SignatureHeader, Sign(secret, body, begun))
 	resp, err := c.client.Do(r)
 	if err != nil {
-		return Answer{Took: c.now().Sub(begun)}, told(err)
+		return Answer{Took: c.now().Sub(begun)}, told(err, r.URL)
 	}
 	defer resp.Body.Close()
 	text, err := io.ReadAll(io.LimitReader(resp.Body, mostAnswer))
 	a := Answer{Status: resp.StatusCode, Begins: readable(text), Took: c.now().Sub(begun)}
 	if err != nil {
-		return a, told(err)
+		return a, told(err, r.URL)
 	}
 	return a, nil
 }
 
-// told gives a failure words that tell no more than the owner may know.
-func told(err error) error {
+// told gives a failure words that tell no more than the owner may know: an address only
+// if he wrote it into the URL, not what a name leads to here.
+func told(err error, u *url.URL) error {
 	if refused, ok := errors.AsType[*stowage.Error](err); ok {
-		return refused
+		if _, notIP := netip.ParseAddr(u.Hostname()); notIP == nil {
+			return refused
+		}
+		return stowage.Wrap(refused.Code, err, "The name %.200s leads into a network that webhooks may not call.", u.Hostname())
 	}
 	if dns, ok := errors.AsType[*net.DNSError](err); ok {
 		return stowage.Wrap(stowage.Unavailable, err, "The name %.200s could not be looked up.", dns.Name)

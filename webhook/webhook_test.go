@@ -149,8 +149,19 @@ func TestAPrivateAddressIsRefusedWhateverItIsCalled(t *testing.T) {
 		if err == nil {
 			t.Errorf("%s was called", host)
 		}
-		if host == "localhost" && !strings.Contains(stowage.MessageOf(err), "may not call") {
+		message := stowage.MessageOf(err)
+		if host == "localhost" && !strings.Contains(message, "may not call") {
 			t.Errorf("%s: %v", host, err)
+		}
+		// What a name leads to is for the operator's log alone.
+		if _, literal := netip.ParseAddr(strings.Trim(host, "[]")); literal != nil && (strings.Contains(message, "127.") || strings.Contains(message, "::") || strings.Contains(message, "0.0.0.0")) {
+			t.Errorf("%s: the owner is told %s", host, message)
+		}
+		if host == "localhost" && !strings.Contains(err.Error(), "127.0.0.1") && !strings.Contains(err.Error(), "::1") {
+			t.Errorf("%s: the log has no address: %v", host, err)
+		}
+		if host == "127.0.0.1" && !strings.Contains(message, host) {
+			t.Errorf("the address that was typed is not named: %s", message)
 		}
 	}
 	if calls.Load() != 0 {

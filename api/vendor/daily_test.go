@@ -119,6 +119,55 @@ func TestADailyReportGoesToNoOtherProjectsList(t *testing.T) {
 	}
 }
 
+func TestTheReportOfAnOperatorsPolicyGoesToAListOfHisOnly(t *testing.T) {
+	h := clouded(t)
+	list := func(name string, who func(*http.Request)) string {
+		return guidOf(good(h, http.MethodPost, "/mailing-lists", fmt.Sprintf(`{"name":%q,"recipients":["%s@x.test"]}`, name, name), who))
+	}
+	mine, theirs := list("mine", portal), list("theirs", demo)
+	body := func(name, list string) string {
+		return fmt.Sprintf(`{"name":%q,"dailyReportEnabled":true,"mailingList":{"guid":%q}}`, name, list)
+	}
+	p := "/policies/vm-backup/" + guidOf(good(h, http.MethodPost, "/policies/vm-backup", body("all", mine), portal))
+	tenants := "/policies/vm-backup/" + guidOf(good(h, http.MethodPost, "/policies/vm-backup", body("own", theirs), demo))
+	for what, c := range map[string]struct {
+		method, path, list string
+		who                func(*http.Request)
+	}{
+		"a new one of the operator's": {http.MethodPost, "/policies/vm-backup", theirs, portal},
+		"one of the operator's":       {http.MethodPut, p, theirs, portal},
+		"a new one of a tenant's":     {http.MethodPost, "/policies/vm-backup", mine, demo},
+		"one of a tenant's":           {http.MethodPut, tenants, mine, demo},
+		"one of no list there is":     {http.MethodPut, tenants, "none", demo},
+	} {
+		if a := send(h, c.method, c.path, body("x", c.list), c.who); a.Status != http.StatusBadRequest || !strings.Contains(a.Body, "Mailing list") {
+			t.Errorf("%s: %d %s", what, a.Status, a.Body)
+		}
+	}
+	if a := send(h, http.MethodDelete, tenants, "", demo); a.Status != http.StatusNoContent {
+		t.Errorf("%d %s", a.Status, a.Body)
+	}
+	if err := h.Exec(`UPDATE policies SET created_at = 1`); err != nil {
+		t.Fatal(err)
+	}
+	tomorrowAt(h, 7)
+	mailed(h, 1)
+	if got := h.Post.Got()[0]; fmt.Sprint(got.To) != "[mine@x.test]" {
+		t.Errorf("it went to %v", got.To)
+	}
+	// One that names a tenant's all the same is not mailed, and whoever changes something else is not held up.
+	if err := h.Exec(`UPDATE mailing_lists SET project_id = 'demo'`); err != nil {
+		t.Fatal(err)
+	}
+	good(h, http.MethodPut, p, body("all of them", mine), portal)
+	tomorrowAt(h, 7)
+	mailAll(h)
+	h.Until("the log says so", func() bool { return h.LogContains("daily report not mailed") })
+	if got := h.Post.Got(); len(got) != 1 {
+		t.Errorf("it got %v", got)
+	}
+}
+
 func TestManagersMailDailyReports(t *testing.T) {
 	h, _ := daily(t)
 	tomorrowAt(h, 7)

@@ -77,6 +77,62 @@ func TestAfterEachRunThePolicyKeepsWhatItsRuleSays(t *testing.T) {
 	}
 }
 
+// madeBy counts what a policy has of a volume, by the rule that made it.
+func madeBy(h *harness.Harness, policy, volume string) map[string]int {
+	h.T.Helper()
+	list, err := h.DB.PolicyBackups(h.T.Context(), policy, volume)
+	if err != nil {
+		h.T.Fatal(err)
+	}
+	out := map[string]int{}
+	for _, b := range list {
+		out[b.By.RuleID]++
+	}
+	return out
+}
+
+func TestEachRuleKeepsItsOwnBackupsAndThoseOfRulesThatAreGoneMakeRoom(t *testing.T) {
+	h := clouded(t)
+	h.Volume("10", 300_000)
+	often, due := soon(h, "often", "FULL", "")
+	later := due.Add(10 * time.Minute)
+	seldom := guidOf(good(h, http.MethodPost, "/schedules", fmt.Sprintf(`{"name":"seldom","type":"VM_BACKUP","backupType":"FULL","executionType":"TIME","hour":%d,"startWindowLength":3600000}`,
+		later.Sub(later.Truncate(24*time.Hour)).Milliseconds()), demo))
+	rule := func(schedule string, last int) string {
+		return fmt.Sprintf(`{"name":"last %d","schedules":[%q],"ruleBackupDestinations":[{"roleType":"PRIMARY","backupDestination":"demo:nightly","backupRetentionSettings":{"retentionKeepLastNFull":%d}}]}`,
+			last, schedule, last)
+	}
+	p := guidOf(good(h, http.MethodPost, "/policies/vm-backup", `{"name":"P","vms":["10"],"rules":[`+rule(often, 1)+`,`+rule(seldom, 2)+`]}`, demo))
+	rules := func() (ids []string) {
+		for _, r := range good(h, http.MethodGet, "/policies/vm-backup/"+p, "", demo)["rules"].([]any) {
+			ids = append(ids, guidOf(r.(map[string]any)))
+		}
+		return ids
+	}
+	old := rules()
+	for n := range 3 {
+		until(h, due.Add(time.Duration(n)*24*time.Hour))
+		ran(h, often, n+1)
+		cleaned(h, 2*n+1)
+		until(h, later.Add(time.Duration(n)*24*time.Hour))
+		ran(h, seldom, n+1)
+		cleaned(h, 2*n+2)
+	}
+	if got := madeBy(h, p, "10"); got[old[0]] != 1 || got[old[1]] != 2 {
+		t.Errorf("the rules %v have %v", old, got)
+	}
+	// Whoever edits the policy makes its rules anew: what the old ones made goes as the new ones' come.
+	good(h, http.MethodPut, "/policies/vm-backup/"+p, `{"name":"P","rules":[`+rule(often, 2)+`]}`, demo)
+	for n := range 2 {
+		until(h, due.Add(time.Duration(3+n)*24*time.Hour))
+		ran(h, often, 4+n)
+		cleaned(h, 7+n)
+		if got := madeBy(h, p, "10"); got[rules()[0]] != n+1 || got[old[1]] != 1-n || got[old[0]] != 0 {
+			t.Errorf("the rules %v and %v have %v", rules(), old, got)
+		}
+	}
+}
+
 // A server that Nova's list leaves out is there still, and so is its last backup.
 func TestTheLastBackupOutlivesACellThatIsDown(t *testing.T) {
 	h, id, _, _ := farm(t)

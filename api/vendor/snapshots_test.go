@@ -11,6 +11,7 @@ import (
 
 	"github.com/stowage/stowage"
 	"github.com/stowage/stowage/cloud"
+	"github.com/stowage/stowage/db"
 	"github.com/stowage/stowage/internal/harness"
 )
 
@@ -137,6 +138,84 @@ func TestRetentionByDaysOutlivesTheEntity(t *testing.T) {
 	good(h, http.MethodPut, "/policies/vm-snapshot/"+p, `{"name":"P","vms":[]}`, demo)
 	until(h, due.Add(7*24*time.Hour))
 	h.Until("the older ones are gone", func() bool { return len(snapshotsOf(h, "10")) == 1 && len(h.Snapshots()) == 1 })
+}
+
+func TestAProjectThatCannotBeLookedAtHoldsUpNoOthersCleanup(t *testing.T) {
+	h, id, _, _ := farm(t)
+	h.Volume("23", 1000)
+	look(h)
+	s, due := snapSchedule(h, "S", "VM_SNAPSHOT")
+	snapPolicy(h, "P", `["`+id+`","23"]`, `["`+s+`"]`, `,"retentionVersions":1`)
+	until(h, due)
+	ran(h, s, 1)
+	snapsCleaned(h, 1)
+	// The first is of a project that is gone, or where the service has no role.
+	first, second := min(id, "23"), max(id, "23")
+	if err := h.Exec(`UPDATE snapshots SET project_id = 'gone' WHERE entity_id = ?`, first); err != nil {
+		t.Fatal(err)
+	}
+	h.Servers.Before("ListSnapshots", func(project string) error {
+		if project == "gone" {
+			return stowage.Errorf(stowage.Forbidden, "no role")
+		}
+		return nil
+	})
+	until(h, due.Add(24*time.Hour))
+	ran(h, s, 2)
+	h.Until("the cleanup says that something is left", func() bool {
+		return slices.ContainsFunc(polled(h, "/tasks?type=OLD_SNAPSHOTS_REMOVAL"), func(t map[string]any) bool { return at(t, "state.name") == "FAILED" })
+	})
+	if n := len(snapshotsOf(h, second)); n != 1 {
+		t.Errorf("%d snapshots of %s are kept, not 1", n, second)
+	}
+	if list, _, err := h.DB.Snapshots(t.Context(), db.Scope{ProjectID: "gone"}, db.SnapshotFilter{}, db.Page{Limit: 10}); err != nil || len(list) != 1 || list[0].Status != stowage.SnapshotTaken {
+		t.Errorf("of the other there are %v, %v", list, err)
+	}
+}
+
+func TestASnapshotOfWhichAUserRemovedAPartTakesNoPlaceOfAWholeOne(t *testing.T) {
+	h, id, _, _ := farm(t)
+	s, _ := snapSchedule(h, "S", "VM_SNAPSHOT")
+	p, rule := snapPolicy(h, "P", `["`+id+`"]`, `["`+s+`"]`, `,"retentionVersions":1`)
+	good(h, http.MethodPut, "/policies/vm-snapshot/"+p, `{"name":"P","disableCleanOldBackups":true}`, demo)
+	for range 2 {
+		snap(h, id, rule)
+		until(h, h.Clock.Now().Add(time.Minute))
+	}
+	h.Until("nothing is under way", func() bool { return len(polled(h, "/tasks?state=QUEUED&state=RUNNING")) == 0 })
+	of := func() []stowage.EntitySnapshot {
+		list, err := h.DB.PolicySnapshots(t.Context(), p, id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return list
+	}
+	before := of()
+	if len(before) != 2 || len(before[1].Volumes) != 2 {
+		t.Fatalf("there are %v", before)
+	}
+	if err := h.Servers.RemoveSnapshots(t.Context(), "demo", []string{before[1].Volumes[0].SnapshotID}); err != nil {
+		t.Fatal(err)
+	}
+	good(h, http.MethodPut, "/policies/vm-snapshot/"+p, `{"name":"P","disableCleanOldBackups":false}`, demo)
+	clean := func(removed int, left ...string) {
+		t.Helper()
+		n, err := h.Verbs.CleanupSnapshots(t.Context(), stowage.Job{By: stowage.Origin{PolicyID: p}})
+		if err != nil || n != removed {
+			t.Errorf("%d are removed, %v", n, err)
+		}
+		var ids []string
+		for _, one := range of() {
+			ids = append(ids, one.ID)
+		}
+		if fmt.Sprint(ids) != fmt.Sprint(left) {
+			t.Errorf("left are %v, not %v", ids, left)
+		}
+	}
+	clean(0, before[0].ID, before[1].ID)
+	snap(h, id, rule)
+	h.Until("both older ones are gone", func() bool { return len(of()) == 1 })
+	clean(0, of()[0].ID)
 }
 
 func TestWhatCinderHasNoLongerIsForgotten(t *testing.T) {

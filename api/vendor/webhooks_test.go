@@ -111,7 +111,11 @@ func TestAWebhookIsToldWhatHappensInOrderAndSigned(t *testing.T) {
 			t.Errorf("the signature %s is not right", signature)
 		}
 	}
-	log := rows(t, send(h, http.MethodGet, "/webhooks/"+guidOf(hook)+"/deliveries?state=DELIVERED", "", demo))
+	var log []map[string]any
+	h.Until("all of it is written down", func() bool {
+		log = polled(h, "/webhooks/"+guidOf(hook)+"/deliveries?state=DELIVERED")
+		return len(log) >= 5
+	})
 	if len(log) != 5 || log[0]["eventType"] != "io.stowage.task.finished" || log[0]["responseStatus"] != 204.0 || log[0]["attempts"] != 1.0 || log[0]["eventId"] != last["id"] {
 		t.Errorf("the log is %v", log)
 	}
@@ -209,6 +213,71 @@ func TestTwoManagersTellOnce(t *testing.T) {
 	slices.Sort(ids)
 	if len(slices.Compact(ids)) != len(r.got) || len(r.got) != 10 {
 		t.Errorf("%d events of %d ids came", len(r.got), len(ids))
+	}
+}
+
+func TestSlowWebhooksOfAProjectHoldUpNobodyElses(t *testing.T) {
+	h := harness.New(t)
+	m := h.Manager("m1")
+	m.Caller = webhook.NewCaller(webhook.Options{Guard: harness.Here, Timeout: time.Minute, Now: h.Clock.Now, Version: "test"})
+	h.Start(m)
+	calls, release := make(chan string, 100), make(chan bool)
+	answer := sync.OnceFunc(func() { close(release) })
+	slow := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		calls <- r.URL.Path
+		select {
+		case <-release:
+		case <-r.Context().Done():
+		}
+	}))
+	t.Cleanup(slow.Close)
+	t.Cleanup(answer)
+	for i := range 4 {
+		hook := made(h, fmt.Sprintf(`{"url":"%s/%d"}`, slow.URL, i))
+		for range 2 {
+			send(h, http.MethodPost, "/webhooks/"+guidOf(hook)+"/test", "", demo)
+		}
+	}
+	first, second := <-calls, <-calls
+	r, other := receive(t), token("x:alt")
+	hook := send(h, http.MethodPost, "/webhooks", fmt.Sprintf(`{"url":%q}`, r.URL), other).JSON(t)
+	send(h, http.MethodPost, "/webhooks/"+guidOf(hook)+"/test", "", other)
+	h.Until("another project's is told", func() bool { return r.told() == "webhook.test" })
+	if len(calls) != 0 || first == second {
+		t.Errorf("%d more calls of the project are under way, beside %s and %s", len(calls), first, second)
+	}
+	answer()
+	h.Until("all are told in the end", func() bool { return len(calls) == 6 })
+}
+
+func TestASlowWebhookIsToldTheRestLaterAndInOrder(t *testing.T) {
+	h := harness.New(t)
+	stop := h.Start(h.Manager("m1"))
+	got := make(chan string, 100)
+	slow := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		var e map[string]any
+		if err := json.NewDecoder(r.Body).Decode(&e); err != nil {
+			t.Error(err)
+		}
+		h.Clock.Step(20 * time.Second)
+		got <- e["id"].(string)
+	}))
+	t.Cleanup(slow.Close)
+	hook := made(h, fmt.Sprintf(`{"url":%q}`, slow.URL))
+	stop()
+	var want []string
+	for range 5 {
+		want = append(want, send(h, http.MethodPost, "/webhooks/"+guidOf(hook)+"/test", "", demo).JSON(t)["eventId"].(string))
+	}
+	h.Start(h.Manager("m2"))
+	for i, id := range want {
+		if told := <-got; told != id {
+			t.Errorf("event %d is %s, not %s", i, told, id)
+		}
+	}
+	if !h.LogContains("webhook is slow") {
+		t.Error("it was told all of it in one go")
 	}
 }
 

@@ -75,3 +75,9 @@ func (s *Servers) SecurityGroups(ctx context.Context, project string) (list []cl
 func (s *Servers) RemoveSnapshots(ctx context.Context, project string, ids []string) error {
 	return s.call("RemoveSnapshots", project, func() error { return s.Servers.RemoveSnapshots(ctx, project, ids) })
 }
+
+// ListSnapshots has a hook.
+func (s *Servers) ListSnapshots(ctx context.Context, project string) (list []cloud.Snapshot, err error) {
+	err = s.call("ListSnapshots", project, func() (err error) { list, err = s.Servers.ListSnapshots(ctx, project); return err })
+	return list, err
+}
