@@ -155,7 +155,11 @@ func expired(list []stowage.EntitySnapshot, rules []stowage.Rule, whole func(sto
 // remove removes a snapshot, by the ids that Cinder gave when we took it: never another.
 // That it goes is written first.
 func (c *snapshotCleaner) remove(ctx context.Context, one stowage.EntitySnapshot) error {
-	if err := c.DB.RemoveSnapshot(ctx, one, c.Now()); err != nil {
+	err := c.DB.RemoveSnapshot(ctx, one, c.Now())
+	if stowage.CodeOf(err) == stowage.Conflict {
+		return nil // another cleanup removes it, or has
+	}
+	if err != nil {
 		return err
 	}
 	ids := make([]string, len(one.Volumes))

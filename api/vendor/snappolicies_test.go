@@ -5,7 +5,11 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
+
+	"github.com/stowage/stowage/cloud"
 )
 
 func TestASnapshotPolicyIsMadeInOneStep(t *testing.T) {
@@ -117,5 +121,38 @@ func TestPoliciesOfBackupsAndOfSnapshotsDoNotMix(t *testing.T) {
 	send(h, http.MethodDelete, "/policies/vm-backup/"+guidOf(backup), "", demo)
 	if got := rows(t, send(h, http.MethodGet, "/virtual-machines?backupStatus=NO_SCHEDULE", "", demo)); !slices.ContainsFunc(got, func(v map[string]any) bool { return guidOf(v) == id }) {
 		t.Errorf("a schedule of snapshots counts as one of backups: %v", got)
+	}
+}
+
+// Each snapshot that a user asks for ends with a cleanup of its own.
+func TestCleanupsOfSnapshotsBesideOneAnotherAllEnd(t *testing.T) {
+	h := clouded(t)
+	look(h)
+	s, _ := snapSchedule(h, "S", "VM_SNAPSHOT")
+	p, rule := snapPolicy(h, "P", `["10"]`, `["`+s+`"]`, `,"retentionVersions":9`)
+	for n := range 3 {
+		if n > 0 {
+			until(h, h.Clock.Now().Add(time.Minute))
+		}
+		snap(h, "10", rule)
+	}
+	snapsCleaned(h, 3)
+	good(h, http.MethodPut, "/rules/vm-snapshot/"+rule, `{"retentionVersions":1}`, demo)
+	clean := func() (int, error) {
+		return h.Verbs.CleanupSnapshots(t.Context(), h.Verbs.SnapshotCleanupJob(cloud.User{ProjectID: "demo"}, p))
+	}
+	var met atomic.Bool
+	var other int
+	h.Servers.Before("RemoveSnapshots", func(string) (err error) {
+		if met.CompareAndSwap(false, true) { // another one does all of it meanwhile
+			other, err = clean()
+		}
+		return err
+	})
+	if n, err := clean(); err != nil || other != 2 || n > 1 {
+		t.Errorf("%d were removed by the one and %d by the other: %v", n, other, err)
+	}
+	if got := snapshotsOf(h, "10"); len(got) != 1 {
+		t.Errorf("there are %v", got)
 	}
 }
