@@ -2,6 +2,7 @@ package service
 
 import (
 	"context"
+	"slices"
 
 	"github.com/stowage/stowage"
 	"github.com/stowage/stowage/cloud"
@@ -31,8 +32,21 @@ func (s *Service) scheduled(ctx context.Context, r stowage.Run, e stowage.Entry)
 	if err != nil {
 		return req, "", err
 	}
+	in, err := s.DB.EntityPolicies(ctx, p.Kind, []string{e.EntityID})
+	if err != nil {
+		return req, "", err
+	}
 	owner := orReason(entity.ProjectID, p.ProjectID)
 	switch {
+	// What somebody has taken back since the run was planned is not begun any more.
+	case !p.Active:
+		return req, "The policy is not active any more.", nil
+	case !rule.Active:
+		return req, "The rule is not active any more.", nil
+	case rule.PolicyID != p.ID || !slices.Contains(rule.Schedules, r.ScheduleID):
+		return req, "The rule does not name the schedule any more.", nil
+	case in[e.EntityID][0] != p.ID:
+		return req, "It is not in the policy any more.", nil
 	case mayProtect(p, entity) != nil: // it was transferred, and the next look at the cloud takes it out
 		return req, "It is of another project than the policy.", nil
 	case !entity.Present:

@@ -448,3 +448,40 @@ func TestARunWaitsForNeighbours(t *testing.T) {
 		t.Errorf("the run has %s", got)
 	}
 }
+
+// What somebody takes back while it waits is not begun.
+func TestWhatIsTakenOutWhileItWaitsIsNotBegun(t *testing.T) {
+	for what, c := range map[string]struct{ take, want string }{
+		"the policy is inactive":            {`{"name":"P","active":false}`, "The policy is not active any more."},
+		"the rule is inactive":              {`{"name":"P","rules":[{"guid":"RULE","name":"R","active":false,"schedules":["SCHEDULE"]}]}`, "The rule is not active any more."},
+		"the rule names another schedule":   {`{"name":"P","rules":[{"guid":"RULE","name":"R","schedules":[]}]}`, "The rule does not name the schedule any more."},
+		"the entity was taken out":          {`{"name":"P","vms":[]}`, "It is not in the policy any more."},
+		"the entity came to another policy": {"", "It is not in the policy any more."},
+	} {
+		t.Run(what, func(t *testing.T) {
+			h := clouded(t)
+			s, due := soon(h, "S", "FULL", "")
+			p := policyOf(h, "P", `["10"]`, s, "")
+			h.Containers.Before("Serve", func(string) error { return stowage.Errorf(stowage.Unavailable, "Swift is away.") })
+			until(h, due)
+			h.Until("it waits", func() bool {
+				list := polled(h, "/schedules/"+s+"/runs")
+				return len(list) == 1 && entries(list[0]) == "10 WAITING Swift is away."
+			})
+			if c.take == "" {
+				good(h, http.MethodPost, "/policies/vm-backup", `{"name":"Q","vms":["10"]}`, demo)
+			} else {
+				rule := guidOf(p["rules"].([]any)[0].(map[string]any))
+				good(h, http.MethodPut, "/policies/vm-backup/"+guidOf(p), strings.NewReplacer("RULE", rule, "SCHEDULE", s).Replace(c.take), demo)
+			}
+			h.Containers.Before("Serve", nil)
+			h.Clock.Step(2 * time.Minute)
+			if got := entries(ran(h, s, 1)); got != "10 SKIPPED "+c.want {
+				t.Errorf("the run has %s", got)
+			}
+			if list := rows(t, send(h, http.MethodGet, "/backups", "", demo)); len(list) != 0 {
+				t.Errorf("there are %v", list)
+			}
+		})
+	}
+}
