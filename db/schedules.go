@@ -202,6 +202,13 @@ func (d *DB) PolicySchedules(ctx context.Context, policies []string) (map[string
 	return out, nil
 }
 
+// ScheduleRules gives rules that name a schedule behind an id, in the order of their
+// ids. The schedules of the rules are not read.
+func (d *DB) ScheduleRules(ctx context.Context, schedule, after string, limit int) ([]stowage.Rule, error) {
+	return query(ctx, d, "list rules of a schedule", scanRule, `SELECT `+ruleColumns+` FROM policy_rules
+		WHERE id > ? AND id IN (SELECT rule_id FROM rule_schedules WHERE schedule_id = ?) ORDER BY id LIMIT ?`, after, schedule, limit)
+}
+
 // ScheduleNames gives the names of those of the schedules that are known.
 func (d *DB) ScheduleNames(ctx context.Context, ids []string) (map[string]string, error) {
 	names := map[string]string{}

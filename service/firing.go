@@ -1,8 +1,10 @@
 package service
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/stowage/stowage"
@@ -92,7 +94,7 @@ func (s *Service) fire(ctx context.Context, one stowage.Schedule) error {
 // name the schedule. One that several rules of its policy name is backed up by the
 // first of them.
 func (s *Service) plan(ctx context.Context, one stowage.Schedule) ([]stowage.Entry, error) {
-	rules, _, err := s.DB.Rules(ctx, db.Scope{}, db.RuleFilter{Schedules: []string{one.ID}}, db.Page{Limit: 10000})
+	rules, err := s.rulesOf(ctx, one.ID)
 	if err != nil {
 		return nil, err
 	}
@@ -119,6 +121,28 @@ func (s *Service) plan(ctx context.Context, one stowage.Schedule) ([]stowage.Ent
 		}
 	}
 	return entries, nil
+}
+
+const rulesRead = 1000
+
+// rulesOf gives all rules that name a schedule, those of a policy in their order.
+func (s *Service) rulesOf(ctx context.Context, schedule string) ([]stowage.Rule, error) {
+	var rules []stowage.Rule
+	for after := ""; ; {
+		list, err := s.DB.ScheduleRules(ctx, schedule, after, rulesRead)
+		if err != nil {
+			return nil, err
+		}
+		rules = append(rules, list...)
+		if len(list) < rulesRead {
+			break
+		}
+		after = list[len(list)-1].ID
+	}
+	slices.SortFunc(rules, func(a, b stowage.Rule) int {
+		return cmp.Or(cmp.Compare(a.PolicyID, b.PolicyID), cmp.Compare(a.Position, b.Position), cmp.Compare(a.ID, b.ID))
+	})
+	return rules, nil
 }
 
 // FollowRuns asks for the backups of entities that wait, holds policies to their
@@ -289,7 +313,7 @@ func (s *Service) endRun(ctx context.Context, r stowage.Run, tally []db.Tally) e
 	for _, t := range tally {
 		policies = append(policies, t.PolicyID)
 	}
-	more, err := s.snapshotPolicies(ctx, r)
+	more, err := s.emptyPolicies(ctx, r, policies)
 	if err != nil {
 		return err
 	}

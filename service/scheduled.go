@@ -97,14 +97,48 @@ func (s *Service) backup(ctx context.Context, req scheduledRequest) (err error) 
 	return err
 }
 
-// snapshotPolicies are the policies of snapshots that a run's schedule carries out. They
-// are cleaned up whatever is in them still: snapshots of what is gone grow old as well,
-// and hold storage.
-func (s *Service) snapshotPolicies(ctx context.Context, r stowage.Run) ([]string, error) {
-	rules, _, err := s.DB.Rules(ctx, db.Scope{}, db.RuleFilter{Kind: stowage.PolicySnapshot, Schedules: []string{r.ScheduleID}}, db.Page{Limit: 10000})
-	var ids []string
-	for _, rule := range rules {
-		ids = append(ids, rule.PolicyID)
+// emptyPolicies are policies that a run's schedule carries out, and that had no entity in
+// it. They are cleaned up as well: what is left of entities that went grows old, and holds
+// storage. Policies of snapshots are whatever is in them still; those of backups if they
+// are active, and there are backups.
+func (s *Service) emptyPolicies(ctx context.Context, r stowage.Run, had []string) ([]string, error) {
+	rules, err := s.rulesOf(ctx, r.ScheduleID)
+	if err != nil {
+		return nil, err
 	}
-	return ids, err
+	var ids []string
+	seen, of := map[string]bool{}, map[string]stowage.Policy{}
+	for _, id := range had {
+		seen[id] = true
+	}
+	for _, rule := range rules {
+		if seen[rule.PolicyID] {
+			continue
+		}
+		p, known := of[rule.PolicyID]
+		if !known {
+			p, err = s.DB.Policy(ctx, db.Scope{}, rule.PolicyID)
+			if err != nil && stowage.CodeOf(err) != stowage.NotFound {
+				return nil, err
+			}
+			of[rule.PolicyID] = p
+		}
+		if p.ID == "" {
+			continue // it is gone
+		}
+		if p.Kind == stowage.PolicyBackup {
+			if !p.Active || !rule.Active {
+				continue // another of its rules may be
+			}
+			left, err := s.DB.PolicyVolumes(ctx, p.ID, "", 1)
+			if err != nil {
+				return nil, err
+			}
+			if len(left) == 0 {
+				continue
+			}
+		}
+		seen[p.ID], ids = true, append(ids, p.ID)
+	}
+	return ids, nil
 }

@@ -485,3 +485,72 @@ func TestWhatIsTakenOutWhileItWaitsIsNotBegun(t *testing.T) {
 		})
 	}
 }
+
+// However many rules name a schedule, the last one's policy has its backups.
+func TestAScheduleOfVeryManyRulesLeavesNoneOut(t *testing.T) {
+	h := clouded(t)
+	s, due := soon(h, "S", "FULL", "")
+	policyOf(h, "P", `["10"]`, s, "")
+	for _, q := range []string{
+		`WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i < 10001) INSERT INTO policy_rules
+			(id, policy_id, project_id, name, position, active, details, created_at) SELECT printf('!%05d', i), '!', 'demo', 'R', i, 1, '{}', 1 FROM n`,
+		`INSERT INTO rule_schedules (rule_id, schedule_id) SELECT id, '` + s + `' FROM policy_rules WHERE policy_id = '!'`,
+	} {
+		if err := h.Exec(q); err != nil {
+			t.Fatal(err)
+		}
+	}
+	until(h, due)
+	if got := entries(ran(h, s, 1)); got != "10 BEGUN" {
+		t.Errorf("the run has %q", got)
+	}
+}
+
+// What is left of entities that went grows old as well.
+func TestAPolicyThatNothingIsInAnyMoreIsCleanedUp(t *testing.T) {
+	h := clouded(t)
+	h.Volume("10", 300_000)
+	h.Volume("11", 300_000)
+	h.Nova.Change(func(v *cloud.Volume) { v.ProjectID = "demo" })
+	look(h)
+	s, due := soon(h, "S", "FULL", "")
+	p := guidOf(policyOf(h, "P", `["10"]`, s, `"retentionKeepFullNewerThan":86400000`))
+	policyOf(h, "others", `["11"]`, s, "")
+	until(h, due)
+	ran(h, s, 1)
+	good(h, http.MethodPut, "/policies/vm-backup/"+p, `{"name":"P","vms":[]}`, demo)
+	left := func() int { return len(rows(t, send(h, http.MethodGet, "/backups?backup-policy="+p, "", demo))) }
+	if left() != 1 {
+		t.Fatalf("%d backups", left())
+	}
+	until(h, due.Add(48*time.Hour))
+	if got := entries(ran(h, s, 3)); got != "11 BEGUN" { // the day between was missed
+		t.Errorf("the run has %s", got)
+	}
+	h.Until("the old backup is gone", func() bool { return left() == 0 })
+	// With nothing left there is nothing to clean up.
+	n := len(polled(h, "/tasks?type=BACKUP_CLEANUP"))
+	until(h, due.Add(72*time.Hour))
+	ran(h, s, 4)
+	if more := len(polled(h, "/tasks?type=BACKUP_CLEANUP")) - n; more != 1 {
+		t.Errorf("%d cleanups", more)
+	}
+}
+
+func TestARunWithoutEntitiesCleansUp(t *testing.T) {
+	h := clouded(t)
+	s, due := soon(h, "S", "FULL", "")
+	p := guidOf(policyOf(h, "P", `["10"]`, s, `"retentionKeepFullNewerThan":3600000`))
+	until(h, due)
+	ran(h, s, 1)
+	cleaned(h, 1)
+	good(h, http.MethodPut, "/policies/vm-backup/"+p, `{"name":"P","vms":[]}`, demo)
+	until(h, due.Add(24*time.Hour))
+	if got := entries(ran(h, s, 2)); got != "" {
+		t.Errorf("the run has %s", got)
+	}
+	cleaned(h, 2)
+	if list := kept(h); len(list) != 0 {
+		t.Errorf("there are %v", list)
+	}
+}
