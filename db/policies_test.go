@@ -152,7 +152,7 @@ func TestOfManyWhoSeeARunDueOneBeginsIt(t *testing.T) {
 			})
 		}
 		all.Wait()
-		runs := must(d.RunsUnderWay(t.Context(), 10))(t)
+		runs := must(d.RunsUnderWay(t.Context(), 0, 10))(t)
 		if begun.Load() != 1 || len(runs) != 1 || len(must(d.RunEntries(t.Context(), []int64{runs[0].ID}))(t)[runs[0].ID]) != 3 {
 			t.Fatalf("%d began it, there are %+v", begun.Load(), runs)
 		}
@@ -169,7 +169,7 @@ func TestOfManyWhoSeeARunDueOneBeginsIt(t *testing.T) {
 		if err := d.BeginRuns(t.Context(), now, next, []PlannedRun{again}); err != nil {
 			t.Fatal(err)
 		}
-		if got := must(d.RunsUnderWay(t.Context(), 10))(t); len(got) != 1 {
+		if got := must(d.RunsUnderWay(t.Context(), 0, 10))(t); len(got) != 1 {
 			t.Errorf("it runs again: %+v", got)
 		}
 		// Each entity is one's at a time.
@@ -206,10 +206,10 @@ func TestARunEndsOnceWithItsCleanups(t *testing.T) {
 		if err := d.BeginRuns(t.Context(), s, noon.Add(time.Hour), []PlannedRun{run}); err != nil {
 			t.Fatal(err)
 		}
-		id := must(d.RunsUnderWay(t.Context(), 10))(t)[0].ID
+		id := must(d.RunsUnderWay(t.Context(), 0, 10))(t)[0].ID
 		for _, err := range []error{
-			d.SetEntry(t.Context(), stowage.Entry{RunID: id, EntityID: "e1", State: stowage.EntryFailed, Reason: "why"}),
-			d.SetEntry(t.Context(), stowage.Entry{RunID: id, EntityID: "e1", State: stowage.EntryBegun}), // too late
+			d.SetEntry(t.Context(), stowage.Entry{RunID: id, EntityID: "e1", JobID: "j1", State: stowage.EntryFailed, Reason: "why"}),
+			d.SetEntry(t.Context(), stowage.Entry{RunID: id, EntityID: "e1", JobID: "j1", State: stowage.EntryBegun}), // too late
 			d.SkipEntries(t.Context(), id, "y", "enough"),
 		} {
 			if err != nil {

@@ -85,9 +85,10 @@ func insertRun(ctx context.Context, tx *sql.Tx, r PlannedRun) error {
 	return nil
 }
 
-// RunsUnderWay gives runs that have not ended, the oldest first.
-func (d *DB) RunsUnderWay(ctx context.Context, limit int) ([]stowage.Run, error) {
-	return query(ctx, d, "list runs", scanRun, `SELECT `+runColumns+` FROM schedule_runs WHERE state = ? ORDER BY id LIMIT ?`, stowage.RunRunning, limit)
+// RunsUnderWay gives runs behind an id that have not ended, the oldest first.
+func (d *DB) RunsUnderWay(ctx context.Context, after int64, limit int) ([]stowage.Run, error) {
+	return query(ctx, d, "list runs", scanRun, `SELECT `+runColumns+` FROM schedule_runs WHERE state = ? AND id > ? ORDER BY id LIMIT ?`,
+		stowage.RunRunning, after, limit)
 }
 
 // TakeEntries gives entities of a run that wait, and that nobody has tried since
@@ -118,12 +119,33 @@ func (d *DB) TakeEntries(ctx context.Context, run int64, triedBefore, now time.T
 	return mine, nil
 }
 
+// RenewEntry gives an entity of a run that waits another id for its job, which is not
+// there yet. Conflict: it does not wait any more, or somebody else has.
+func (d *DB) RenewEntry(ctx context.Context, e stowage.Entry, job string) error {
+	return d.inTx(ctx, func(tx *sql.Tx) error {
+		what := fmt.Sprintf("renew entity %s of run %d", e.EntityID, e.RunID)
+		res, err := tx.ExecContext(ctx, `UPDATE run_entries SET job_id = ? WHERE run_id = ? AND entity_id = ? AND state = ? AND job_id = ?`,
+			job, e.RunID, e.EntityID, stowage.EntryWaiting, e.JobID)
+		if err != nil {
+			return fmt.Errorf("%s: %w", what, err)
+		}
+		return moved(res, what)
+	})
+}
+
+// LockLeft reports whether a job that has ended may still hold a volume.
+func (d *DB) LockLeft(ctx context.Context, volume string) (bool, error) {
+	n, err := d.count(ctx, "look for locks on volume "+volume, `SELECT COUNT(*) FROM jobs WHERE volume_id = ? AND lock_state IN (?, ?) AND state IN (?, ?, ?)`,
+		[]any{volume, stowage.LockWanted, stowage.LockHeld, stowage.JobFinished, stowage.JobFailed, stowage.JobCancelled})
+	return n > 0, err
+}
+
 // SetEntry writes what became of an entity of a run that waits; nothing if it does
-// not wait any more.
+// not wait any more, or for another job.
 func (d *DB) SetEntry(ctx context.Context, e stowage.Entry) error {
 	return d.inTx(ctx, func(tx *sql.Tx) error {
-		_, err := tx.ExecContext(ctx, `UPDATE run_entries SET state = ?, reason = ? WHERE run_id = ? AND entity_id = ? AND state = ?`,
-			e.State, clip(e.Reason, 1024), e.RunID, e.EntityID, stowage.EntryWaiting)
+		_, err := tx.ExecContext(ctx, `UPDATE run_entries SET state = ?, reason = ? WHERE run_id = ? AND entity_id = ? AND state = ? AND job_id = ?`,
+			e.State, clip(e.Reason, 1024), e.RunID, e.EntityID, stowage.EntryWaiting, e.JobID)
 		if err != nil {
 			return fmt.Errorf("write entity %s of run %d: %w", e.EntityID, e.RunID, err)
 		}

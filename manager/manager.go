@@ -174,7 +174,8 @@ func (m *Manager) Run(ctx context.Context) error {
 	loops.Go(func() { m.every(ctx, m.SweepInterval, func() { m.rescue(ctx) }) })
 	loops.Go(func() { m.every(ctx, m.SweepInterval, func() { m.clearUp(ctx) }) })
 	loops.Go(func() { m.every(ctx, m.SweepInterval, func() { m.removeGarbage(ctx) }) })
-	loops.Go(func() { m.every(ctx, m.SweepInterval, func() { m.keepSchedules(ctx) }) })
+	loops.Go(func() { m.every(ctx, m.SweepInterval, func() { m.beginSchedules(ctx) }) })
+	loops.Go(func() { m.every(ctx, m.SweepInterval, func() { m.followSchedules(ctx) }) })
 	loops.Go(func() { m.every(ctx, min(m.SweepInterval, m.Lease/6), func() { m.keepMounts(ctx) }) })
 	loops.Go(func() { m.every(ctx, m.SweepInterval, func() { m.mailReports(ctx) }) })
 	loops.Go(func() {

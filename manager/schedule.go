@@ -8,14 +8,21 @@ import (
 	"github.com/stowage/stowage/db"
 )
 
-// keepSchedules begins what is due and follows it to its end. It asks neighbours
-// for every backup, so it has a loop of its own.
-func (m *Manager) keepSchedules(ctx context.Context) {
+// beginSchedules begins what is due. It asks nobody but the database, and has a loop of
+// its own: what takes long in one run must not make another one late, or missed.
+func (m *Manager) beginSchedules(ctx context.Context) {
 	if m.Verbs == nil {
 		return
 	}
 	if err := m.Verbs.FireDue(ctx); err != nil && ctx.Err() == nil {
 		m.Log.WarnContext(ctx, "not all that is due begins", "error", err)
+	}
+}
+
+// followSchedules follows what was begun to its end. It asks neighbours for every backup.
+func (m *Manager) followSchedules(ctx context.Context) {
+	if m.Verbs == nil {
+		return
 	}
 	if err := m.Verbs.FollowRuns(ctx); err != nil && ctx.Err() == nil {
 		m.Log.WarnContext(ctx, "not all runs of schedules are followed", "error", err)

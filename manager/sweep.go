@@ -17,7 +17,8 @@ func (m *Manager) Sweep(ctx context.Context) {
 	m.keepMounts(ctx)
 	m.clearUp(ctx)
 	m.removeGarbage(ctx)
-	m.keepSchedules(ctx)
+	m.beginSchedules(ctx)
+	m.followSchedules(ctx)
 	m.mailReports(ctx)
 	m.callWebhooks(ctx)
 }

@@ -66,6 +66,9 @@ type Options struct {
 	HoldTime time.Duration
 	// RingTimeout bounds the wait for the broker.
 	RingTimeout time.Duration
+	// FollowAgain is how often it is looked for runs of schedules that have come, while
+	// others are followed.
+	FollowAgain time.Duration // 0: 10 s
 }
 
 // Mailer hands messages to a mail server. Invalid: that refuses one for good.
@@ -87,7 +90,7 @@ func New(o Options) *Service {
 		other time.Duration
 	}{
 		{&o.DownTime, time.Minute}, {&o.CreateTimeout, time.Minute}, {&o.Poll, 500 * time.Millisecond},
-		{&o.HoldTime, 5 * time.Minute}, {&o.RingTimeout, 5 * time.Second},
+		{&o.HoldTime, 5 * time.Minute}, {&o.RingTimeout, 5 * time.Second}, {&o.FollowAgain, 10 * time.Second},
 		{&o.MountTime, 2 * time.Hour}, {&o.MaxMountTime, 7 * 24 * time.Hour},
 	} {
 		if *d.have == 0 {

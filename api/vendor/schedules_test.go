@@ -1,10 +1,12 @@
 package vendor_test
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -369,31 +371,182 @@ func TestAScheduledBackupIsTriedAgainAndNeverTwice(t *testing.T) {
 		return nil
 	})
 	until(h, due)
-	run := ran(h, s, 1)
-	if got := entries(run); got != "10 BEGUN; 11 FAILED Cinder is away.; 12 BEGUN" {
-		t.Errorf("the run has %s", got)
+	waits := func() bool {
+		list := polled(h, "/schedules/"+s+"/runs")
+		return len(list) == 1 && entries(list[0]) == "10 BEGUN; 11 WAITING Cinder is away.; 12 BEGUN"
 	}
-	h.Cinder.Before("Reserve", nil)
+	h.Until("one of them waits", waits)
 	// Everybody looks again and again, and whoever asked died before he wrote that
 	// down: nothing more comes of it.
-	for range 3 {
-		for _, q := range []string{`UPDATE run_entries SET state = 'waiting', tried_at = 0`, `UPDATE schedule_runs SET state = 'running'`} {
-			if err := h.Exec(q); err != nil {
+	again := func() {
+		for range 3 {
+			for _, q := range []string{`UPDATE run_entries SET state = 'waiting', tried_at = 0`, `UPDATE schedule_runs SET state = 'running'`} {
+				if err := h.Exec(q); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := h.Verbs.FireDue(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if err := h.Verbs.FollowRuns(t.Context()); err != nil {
 				t.Fatal(err)
 			}
 		}
-		if err := h.Verbs.FireDue(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		if err := h.Verbs.FollowRuns(t.Context()); err != nil {
-			t.Fatal(err)
-		}
 	}
+	again()
 	if got := rows(t, send(h, http.MethodGet, "/backups", "", demo)); len(got) != 2 {
 		t.Errorf("%d backups", len(got))
 	}
-	if got := entries(ran(h, s, 1)); got != "10 BEGUN; 11 FAILED Cinder is away.; 12 BEGUN" {
+	h.Until("one of them still waits", waits)
+	h.Cinder.Before("Reserve", nil)
+	again()
+	if got := entries(ran(h, s, 1)); got != "10 BEGUN; 11 BEGUN; 12 BEGUN" {
 		t.Errorf("the run has %s", got)
+	}
+	again()
+	ran(h, s, 1)
+	if got := rows(t, send(h, http.MethodGet, "/backups?status=SUCCESS", "", demo)); len(got) != 3 {
+		t.Errorf("%d backups", len(got))
+	}
+}
+
+// However Cinder fails when it is asked for the lock, the backup comes later, and once.
+func TestAShortFailureOfCinderDelaysAScheduledBackup(t *testing.T) {
+	broken := errors.New("connection reset")
+	for what, fault := range map[string]func(h *harness.Harness){
+		"it is away": func(h *harness.Harness) {
+			h.Cinder.Before("Reserve", func(string) error { return stowage.Errorf(stowage.Unavailable, "Cinder is away.") })
+		},
+		"nobody knows what it did not": func(h *harness.Harness) { h.Cinder.Before("Reserve", func(string) error { return broken }) },
+		"nobody knows what it did": func(h *harness.Harness) {
+			h.Cinder.After("Reserve", func(string) error { return broken })
+			h.Cinder.Before("Lock", func(string) error { return broken })
+		},
+		"the lock is there, and cannot be given back": func(h *harness.Harness) {
+			h.Cinder.Before("SetStatus", func(string) error { return broken })
+			h.Cinder.Before("Release", func(string) error { return broken })
+		},
+	} {
+		t.Run(what, func(t *testing.T) {
+			h := clouded(t)
+			s, due := soon(h, "S", "FULL", "")
+			policyOf(h, "P", `["10"]`, s, "")
+			fault(h)
+			until(h, due)
+			h.Until("it waits", func() bool {
+				list := polled(h, "/schedules/"+s+"/runs")
+				return len(list) == 1 && strings.HasPrefix(entries(list[0]), "10 WAITING ") && len(polled(h, "/tasks?type=EXPORT&state=FAILED")) == 1
+			})
+			h.Clock.Step(50 * time.Second)
+			h.Until("the manager is heard of", func() bool {
+				list, err := h.DB.Services(t.Context())
+				return err == nil && h.Clock.Now().Sub(list[0].LastSeen) < 5*time.Second
+			})
+			h.Clock.Step(20 * time.Second)
+			h.Until("it is looked at again", func() bool { return h.LogCount("a scheduled backup is not begun") == 2 })
+			for _, method := range []string{"Reserve", "Lock", "SetStatus", "Release"} {
+				h.Cinder.Before(method, nil)
+				h.Cinder.After(method, nil)
+			}
+			h.Until("it has begun", func() bool {
+				h.Clock.Step(200 * time.Millisecond) // so slowly that the manager never seems dead
+				return entries(polled(h, "/schedules/"+s+"/runs")[0]) == "10 BEGUN"
+			})
+			ran(h, s, 1)
+			if list := polled(h, "/backups?status=SUCCESS"); len(list) != 1 {
+				t.Errorf("there are %v", list)
+			}
+			if list := polled(h, "/backups"); len(list) != 1 {
+				t.Errorf("there are %v", list)
+			}
+		})
+	}
+}
+
+// A neighbour that takes its time keeps nobody from beginning what is due, and from
+// following it.
+func TestARunThatHangsKeepsNoOtherBack(t *testing.T) {
+	h := clouded(t)
+	h.Volume("10", 300_000)
+	h.Volume("11", 300_000)
+	h.Nova.Change(func(v *cloud.Volume) { v.ProjectID = "demo" })
+	look(h)
+	a, due := soon(h, "A", "FULL", "")
+	policyOf(h, "PA", `["10"]`, a, "")
+	later := due.Add(10 * time.Minute)
+	b := guidOf(good(h, http.MethodPost, "/schedules", fmt.Sprintf(`{"name":"B","type":"VM_BACKUP","backupType":"FULL","executionType":"TIME","hour":%d}`,
+		later.Sub(later.Truncate(24*time.Hour)).Milliseconds()), demo))
+	policyOf(h, "PB", `["11"]`, b, "")
+	hangs, release := make(chan bool, 10), make(chan bool)
+	h.Cinder.Before("Reserve", func(volume string) error {
+		if volume == "10" {
+			hangs <- true
+			<-release
+		}
+		return nil
+	})
+	defer close(release)
+	until(h, due)
+	<-hangs
+	until(h, later)
+	if run := ran(h, b, 1); entries(run) != "11 BEGUN" || at(run, "state.name") != "FINISHED" {
+		t.Errorf("the run is %v", run)
+	}
+	if run := polled(h, "/schedules/"+a+"/runs")[0]; at(run, "state.name") != "RUNNING" {
+		t.Errorf("the run that hangs is %v", run)
+	}
+}
+
+// More runs than are followed at once, all of them long but one: that one does not wait
+// until another is through.
+func TestRunsAreFollowedInTurns(t *testing.T) {
+	h := harness.New(t)
+	stop := h.Start(h.Manager("m1"))
+	volumes := map[string][]string{}
+	for i := range 5 {
+		for j := range 25 {
+			if i == 4 && j > 0 {
+				break // the last schedule's has one
+			}
+			id := fmt.Sprintf("%d%02d", i+1, j)
+			h.Volume(id, 1000)
+			volumes[fmt.Sprint("S", i)] = append(volumes[fmt.Sprint("S", i)], `"`+id+`"`)
+		}
+	}
+	h.Nova.Change(func(v *cloud.Volume) { v.ProjectID = "demo" })
+	look(h)
+	var due time.Time
+	for i := range 5 {
+		name := fmt.Sprint("S", i)
+		var s string
+		s, due = soon(h, name, "FULL", "")
+		policyOf(h, name, "["+strings.Join(volumes[name], ",")+"]", s, "")
+	}
+	h.Clock.Step(due.Add(-20 * time.Second).Sub(h.Clock.Now()))
+	h.Until("the manager is heard of", func() bool {
+		list, err := h.DB.Services(t.Context())
+		return err == nil && h.Clock.Now().Sub(list[0].LastSeen) < 10*time.Second
+	})
+	stop()
+	h.Clock.Step(due.Add(time.Second).Sub(h.Clock.Now()))
+	var mu sync.Mutex
+	var order []string
+	h.Cinder.Before("Reserve", func(volume string) error {
+		mu.Lock()
+		defer mu.Unlock()
+		order = append(order, volume)
+		return nil
+	})
+	if err := h.Verbs.FireDue(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := h.Verbs.FollowRuns(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	// Four at once have a part of ten each, and then it is its turn, while three others
+	// may have begun the next part.
+	if at := slices.Index(order, "500"); len(order) != 101 || at > 80 {
+		t.Errorf("it is the %d. of %d", at+1, len(order))
 	}
 }
 

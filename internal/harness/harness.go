@@ -197,7 +197,7 @@ func (h *Harness) api() *api.Server {
 	}
 	h.Verbs = service.New(service.Options{
 		DB: h.DB, Transport: h.Transport, Volumes: h.Cinder, Containers: h.Containers, Servers: h.Servers, Capacities: h.Containers, Mail: h.Post, Guard: Here, Now: h.Clock.Now, NewID: uuid.NewString,
-		Log: h.log, Poll: time.Millisecond, CreateTimeout: 2 * time.Second, RingTimeout: time.Second, Files: &h.Files, MaxMounts: 2,
+		Log: h.log, Poll: time.Millisecond, CreateTimeout: 2 * time.Second, RingTimeout: time.Second, FollowAgain: 200 * time.Millisecond, Files: &h.Files, MaxMounts: 2,
 	})
 	sessions, err := service.NewSessions(service.SessionOptions{
 		DB: h.DB, Passwords: h.Keystone, Validator: h.Keystone, Random: crand.Reader, Now: h.Clock.Now, Log: h.log,
