@@ -165,7 +165,7 @@ func TestOfManyWhoSeeARunDueOneBeginsIt(t *testing.T) {
 		if err := d.SaveSchedule(t.Context(), now, false, nil); err != nil {
 			t.Fatal(err)
 		}
-		again := PlannedRun{Run: stowage.Run{ScheduleID: s.ID, Due: noon, State: stowage.RunRunning}, Entries: []stowage.Entry{{EntityID: "e4", JobID: "j", State: stowage.EntryWaiting}}}
+		again := PlannedRun{Run: stowage.Run{ScheduleID: s.ID, Due: noon, State: stowage.RunRunning, CreatedAt: noon}, Entries: []stowage.Entry{{EntityID: "e4", JobID: "j", State: stowage.EntryWaiting}}}
 		if err := d.BeginRuns(t.Context(), now, next, []PlannedRun{again}); err != nil {
 			t.Fatal(err)
 		}

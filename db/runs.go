@@ -36,7 +36,7 @@ type PlannedRun struct {
 
 // BeginRuns moves a schedule from the time that is due to the next one, and writes
 // the runs of the times between. Conflict: somebody else has. A due time that has
-// a run already gets no other.
+// a run already gets no other, unless a clock that was ahead wrote that one.
 func (d *DB) BeginRuns(ctx context.Context, s stowage.Schedule, next time.Time, runs []PlannedRun) error {
 	return d.inTx(ctx, func(tx *sql.Tx) error {
 		last := s.LastRun
@@ -66,7 +66,10 @@ func insertRun(ctx context.Context, tx *sql.Tx, r PlannedRun) error {
 	res, err := tx.ExecContext(ctx, `INSERT INTO schedule_runs (schedule_id, project_id, due, window_end, state, full_backup, created_at, ended_at)
 		VALUES (?,?,?,?,?,?,?,?)`, r.ScheduleID, r.ProjectID, micros(r.Due), micros(r.WindowEnd), r.State, r.Full, micros(r.CreatedAt), micros(r.EndedAt))
 	if duplicate(err) {
-		return nil
+		if ahead, err := dropAhead(ctx, tx, r); err != nil || !ahead {
+			return err
+		}
+		return insertRun(ctx, tx, r)
 	}
 	if err != nil {
 		return fmt.Errorf("write run of schedule %s: %w", r.ScheduleID, err)
@@ -85,6 +88,37 @@ func insertRun(ctx context.Context, tx *sql.Tx, r PlannedRun) error {
 	return nil
 }
 
+// clockOff is how far apart the clocks of those may be who write runs.
+const clockOff = time.Hour
+
+// dropAhead forgets the run that stands at the due time of a real one, if it was written
+// by a clock that was ahead, and reports whether it was. That it is dated later than now
+// tells; or that a run was written behind it, and is dated much earlier.
+func dropAhead(ctx context.Context, tx *sql.Tx, r PlannedRun) (bool, error) {
+	var id, created int64
+	what := fmt.Sprintf("look at the run of schedule %s at %s", r.ScheduleID, r.Due)
+	err := tx.QueryRowContext(ctx, `SELECT id, created_at FROM schedule_runs WHERE schedule_id = ? AND due = ?`, r.ScheduleID, micros(r.Due)).Scan(&id, &created)
+	if err != nil {
+		return false, fmt.Errorf("%s: %w", what, err)
+	}
+	if created <= micros(r.CreatedAt.Add(clockOff)) {
+		var behind int
+		err := tx.QueryRowContext(ctx, `SELECT COUNT(*) FROM schedule_runs WHERE id > ? AND created_at < ?`, id, created-clockOff.Microseconds()).Scan(&behind)
+		if err != nil {
+			return false, fmt.Errorf("%s: %w", what, err)
+		}
+		if behind == 0 {
+			return false, nil
+		}
+	}
+	for _, q := range []string{`DELETE FROM run_entries WHERE run_id = ?`, `DELETE FROM schedule_runs WHERE id = ?`} {
+		if _, err := tx.ExecContext(ctx, q, id); err != nil {
+			return false, fmt.Errorf("forget a run from the future: %w", err)
+		}
+	}
+	return true, nil
+}
+
 // RunsUnderWay gives runs behind an id that have not ended, the oldest first.
 func (d *DB) RunsUnderWay(ctx context.Context, after int64, limit int) ([]stowage.Run, error) {
 	return query(ctx, d, "list runs", scanRun, `SELECT `+runColumns+` FROM schedule_runs WHERE state = ? AND id > ? ORDER BY id LIMIT ?`,
@@ -92,18 +126,20 @@ func (d *DB) RunsUnderWay(ctx context.Context, after int64, limit int) ([]stowag
 }
 
 // TakeEntries gives entities of a run that wait, and that nobody has tried since
-// the given time. Who is given one has the time until then for it to himself.
+// the given time. Who is given one has the time until then for it to himself. What was
+// tried in the future was tried by a clock that was ahead, and does not count.
 func (d *DB) TakeEntries(ctx context.Context, run int64, triedBefore, now time.Time, limit int) ([]stowage.Entry, error) {
 	list, err := query(ctx, d, "list entities of a run", scanEntry, `SELECT `+entryColumns+` FROM run_entries
-		WHERE run_id = ? AND state = ? AND tried_at <= ? ORDER BY tried_at, entity_id LIMIT ?`, run, stowage.EntryWaiting, micros(triedBefore), limit)
+		WHERE run_id = ? AND state = ? AND (tried_at <= ? OR tried_at > ?) ORDER BY tried_at, entity_id LIMIT ?`,
+		run, stowage.EntryWaiting, micros(triedBefore), micros(now.Add(clockOff)), limit)
 	if err != nil {
 		return nil, err
 	}
 	var mine []stowage.Entry
 	for _, e := range list {
 		err := d.inTx(ctx, func(tx *sql.Tx) error {
-			res, err := tx.ExecContext(ctx, `UPDATE run_entries SET tried_at = ? WHERE run_id = ? AND entity_id = ? AND state = ? AND tried_at <= ?`,
-				micros(now), run, e.EntityID, stowage.EntryWaiting, micros(triedBefore))
+			res, err := tx.ExecContext(ctx, `UPDATE run_entries SET tried_at = ? WHERE run_id = ? AND entity_id = ? AND state = ? AND (tried_at <= ? OR tried_at > ?)`,
+				micros(now), run, e.EntityID, stowage.EntryWaiting, micros(triedBefore), micros(now.Add(clockOff)))
 			if err != nil {
 				return fmt.Errorf("take entity %s of a run: %w", e.EntityID, err)
 			}

@@ -71,3 +71,64 @@ func TestRunsUnderWayAreReadToTheLast(t *testing.T) {
 		}
 	})
 }
+
+// A clock that was ahead has written a run that is still to come. When its time comes, the
+// real one takes its place; what was begun a little early is not begun again.
+func TestARunFromTheFutureTakesNoRealOnesPlace(t *testing.T) {
+	each(t, func(t *testing.T, d *DB) {
+		day := func(n int) time.Time { return noon.Add(time.Duration(n) * 24 * time.Hour) }
+		s := inRun(t, d, "S", day(3), day(3).Add(time.Second))
+		again(t, d, s, day(2), day(3).Add(time.Second), "missed") // as what was missed is written with it
+		again(t, d, s, day(2), day(2).Add(time.Second), "second")
+		again(t, d, s, day(3), day(3).Add(2*time.Second), "third")
+		again(t, d, s, day(4), day(4).Add(-30*time.Minute), "early")
+		again(t, d, s, day(4), day(4), "twice")
+		list, total, err := d.Runs(t.Context(), s.ID, Page{Limit: 10})
+		if err != nil || total != 3 {
+			t.Fatalf("%d runs, %v", total, err)
+		}
+		for i, want := range []string{"early", "third", "second"} {
+			if e := must(d.RunEntries(t.Context(), []int64{list[i].ID}))(t)[list[i].ID]; len(e) != 1 || e[0].JobID != want {
+				t.Errorf("the run of %v has %+v, not %s", list[i].Due, e, want)
+			}
+		}
+	})
+}
+
+func TestAnEntityThatWasTriedInTheFutureIsTriedNow(t *testing.T) {
+	each(t, func(t *testing.T, d *DB) {
+		inRun(t, d, "S", noon, noon)
+		run := must(d.RunsUnderWay(t.Context(), 0, 10))(t)[0].ID
+		for _, c := range []struct {
+			now  time.Duration
+			want int
+		}{{400 * 24 * time.Hour, 1}, {0, 1}, {-30 * time.Minute, 0}, {time.Minute, 1}} {
+			at := noon.Add(c.now)
+			if list := must(d.TakeEntries(t.Context(), run, at.Add(-time.Minute), at, 10))(t); len(list) != c.want {
+				t.Errorf("at %v: %v", c.now, list)
+			}
+		}
+	})
+}
+
+func TestAScheduleIsSetBackWithItsLastRun(t *testing.T) {
+	each(t, func(t *testing.T, d *DB) {
+		s := inRun(t, d, "S", noon, noon)
+		again(t, d, s, noon.Add(400*24*time.Hour), noon.Add(400*24*time.Hour), "ahead")
+		list := must(d.SchedulesDueAfter(t.Context(), noon.Add(24*time.Hour), "", 10))(t)
+		if len(list) != 1 {
+			t.Fatalf("there are %v", list)
+		}
+		next := noon.Add(time.Hour)
+		if err := d.SetBack(t.Context(), list[0], next, noon.Add(time.Minute)); err != nil {
+			t.Fatal(err)
+		}
+		wantCode(t, d.SetBack(t.Context(), list[0], next, noon), stowage.Conflict)
+		if now := must(d.Schedule(t.Context(), Scope{}, s.ID))(t); !now.NextDue.Equal(next) || !now.LastRun.Equal(noon) {
+			t.Errorf("it is %+v", now)
+		}
+		if list := must(d.SchedulesDueAfter(t.Context(), noon.Add(24*time.Hour), "", 10))(t); len(list) != 0 {
+			t.Errorf("there are %v", list)
+		}
+	})
+}

@@ -226,6 +226,28 @@ func (d *DB) ScheduleNames(ctx context.Context, ids []string) (map[string]string
 	return names, nil
 }
 
+// SchedulesDueAfter gives active schedules behind an id that are due later than the given
+// time, in the order of their ids.
+func (d *DB) SchedulesDueAfter(ctx context.Context, at time.Time, after string, limit int) ([]stowage.Schedule, error) {
+	return query(ctx, d, "list schedules due later", scanSchedule, `SELECT `+scheduleColumns+` FROM schedules
+		WHERE active = 1 AND next_due > ? AND id > ? ORDER BY id LIMIT ?`, micros(at), after, limit)
+}
+
+// SetBack makes a schedule due again at an earlier time. If its last run is later than
+// now, it is the last one before. Conflict: the schedule has moved on.
+func (d *DB) SetBack(ctx context.Context, s stowage.Schedule, next, now time.Time) error {
+	return d.inTx(ctx, func(tx *sql.Tx) error {
+		res, err := tx.ExecContext(ctx, `UPDATE schedules SET next_due = ?, last_run = CASE WHEN last_run <= ? THEN last_run ELSE
+				(SELECT COALESCE(MAX(r.due), 0) FROM schedule_runs r WHERE r.schedule_id = schedules.id AND r.due <= ? AND r.state <> ?) END
+			WHERE id = ? AND active = 1 AND next_due = ? AND updated_at = ?`,
+			micros(next), micros(now), micros(now), stowage.RunMissed, s.ID, micros(s.NextDue), micros(s.UpdatedAt))
+		if err != nil {
+			return fmt.Errorf("set schedule %s back: %w", s.ID, err)
+		}
+		return moved(res, "set schedule "+s.ID+" back")
+	})
+}
+
 // DueSchedules gives active schedules whose time has come, the longest due first.
 func (d *DB) DueSchedules(ctx context.Context, now time.Time, limit int) ([]stowage.Schedule, error) {
 	return query(ctx, d, "list due schedules", scanSchedule, `SELECT `+scheduleColumns+` FROM schedules

@@ -22,6 +22,9 @@ func (s *Service) cleanupJob(user cloud.User, policy string) stowage.Job {
 // Cleanup does such a job: it begins the deletion of whatever is to go, and tells
 // how many there were. To do it again finds what is left.
 func (s *Service) Cleanup(ctx context.Context, j stowage.Job) (int, error) {
+	if err := s.checkClock(ctx); err != nil {
+		return 0, err
+	}
 	if j.By.PolicyID == "" {
 		return s.removeMarked(ctx, j.ProjectID)
 	}

@@ -26,6 +26,9 @@ func (s *Service) MailDailyReports(ctx context.Context, hour time.Duration) erro
 	if s.Mail == nil {
 		return nil
 	}
+	if err := s.checkClock(ctx); err != nil {
+		return err
+	}
 	now := s.Now().UTC()
 	end := now.Add(-hour).Truncate(timetable.Day) // of the day that is over
 	var errs []error

@@ -28,14 +28,20 @@ const (
 	tryAgain      = time.Minute // before an entity is tried again, by anybody
 	missedShown   = 20          // of the times that were missed, so many are written down
 	runsKept      = 90 * timetable.Day
+	backEvery     = time.Hour // between two looks for schedules to set back
+	aheadRead     = 500
 )
 
 // FireDue begins the runs whose time has come. Those that nobody was there to begin
 // inside their window are written down as missed. It asks no neighbour, so that none makes
 // it late.
 func (s *Service) FireDue(ctx context.Context) error {
+	if err := s.checkClock(ctx); err != nil {
+		return err
+	}
+	errs := []error{s.setBack(ctx)}
 	_, err := s.DB.DropRuns(ctx, s.Now().Add(-runsKept), 100)
-	errs := []error{err}
+	errs = append(errs, err)
 	list, err := s.DB.DueSchedules(ctx, s.Now(), dueAtOnce)
 	errs = append(errs, err)
 	for _, one := range list {
@@ -44,6 +50,56 @@ func (s *Service) FireDue(ctx context.Context) error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// setBack moves active schedules back that are next due later than their timetable says:
+// some clock was ahead when that was written. It looks at the start, once an hour, and when
+// the own clock went back.
+func (s *Service) setBack(ctx context.Context) error {
+	now := s.Now().Round(0) // as the clock shows it, which may go back
+	s.clocks.mu.Lock()
+	passed := now.Sub(s.clocks.back)
+	s.clocks.mu.Unlock()
+	if passed >= 0 && passed < backEvery {
+		return nil
+	}
+	for after := ""; ; {
+		list, err := s.DB.SchedulesDueAfter(ctx, now.Add(timetable.Day), after, aheadRead)
+		if err != nil {
+			return err
+		}
+		for _, one := range list {
+			after = one.ID
+			if err := s.setBackOne(ctx, one, now); err != nil {
+				return err
+			}
+		}
+		if len(list) < aheadRead {
+			break
+		}
+	}
+	s.clocks.mu.Lock()
+	s.clocks.back = now
+	s.clocks.mu.Unlock()
+	return nil
+}
+
+func (s *Service) setBackOne(ctx context.Context, one stowage.Schedule, now time.Time) error {
+	// A clock that was ahead by no more than clocks may be has begun the run that is
+	// still to come by ours: that is not to be done again.
+	latest, ok := timetable.Next(one.Is.Times, now.Add(clockOff))
+	if !ok || !one.NextDue.After(latest) {
+		return nil
+	}
+	next, _ := timetable.Next(one.Is.Times, now)
+	err := s.DB.SetBack(ctx, one, next, now)
+	if stowage.CodeOf(err) == stowage.Conflict {
+		return nil // somebody saved it, or was quicker
+	}
+	if err == nil {
+		s.Log.WarnContext(ctx, "a schedule was due too late and is set back: some clock was ahead", "schedule", one.ID, "was", one.NextDue, "next", next)
+	}
+	return err
 }
 
 func (s *Service) fire(ctx context.Context, one stowage.Schedule) error {

@@ -21,6 +21,9 @@ const (
 // for a neighbour because of one, it goes on with the others, and looks for runs that have
 // come every FollowAgain. It returns when nothing more can be done now.
 func (s *Service) FollowRuns(ctx context.Context) error {
+	if err := s.checkClock(ctx); err != nil {
+		return err
+	}
 	f := follower{Service: s, known: map[int64]bool{}, done: make(chan followed)}
 	errs := []error{f.look(ctx)}
 	again := time.NewTicker(s.FollowAgain)

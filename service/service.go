@@ -69,6 +69,10 @@ type Options struct {
 	// FollowAgain is how often it is looked for runs of schedules that have come, while
 	// others are followed.
 	FollowAgain time.Duration // 0: 10 s
+
+	// ServerTime tells the time by the database server's clock, and whether that has
+	// one; nil: it is not asked.
+	ServerTime func(context.Context) (at time.Time, tells bool, err error)
 }
 
 // Mailer hands messages to a mail server. Invalid: that refuses one for good.
@@ -81,6 +85,7 @@ type Mailer interface {
 type Service struct {
 	Options
 	spaces *lru.Cache[spaceKey, space]
+	clocks *clocks
 }
 
 // New makes a service, with defaults for what is zero.
@@ -100,7 +105,7 @@ func New(o Options) *Service {
 	if o.MaxMounts == 0 {
 		o.MaxMounts = 4
 	}
-	return &Service{o, newSpaces()}
+	return &Service{Options: o, spaces: newSpaces(), clocks: &clocks{}}
 }
 
 // Backup gives one backup of the scope.

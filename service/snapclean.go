@@ -25,6 +25,9 @@ func (s *Service) CleanupSnapshots(ctx context.Context, j stowage.Job) (int, err
 	if s.Servers == nil {
 		return 0, errNoSnapshots
 	}
+	if err := s.checkClock(ctx); err != nil {
+		return 0, err
+	}
 	p, err := s.DB.Policy(ctx, db.Scope{}, j.By.PolicyID)
 	if stowage.CodeOf(err) == stowage.NotFound {
 		p = stowage.Policy{ID: j.By.PolicyID}

@@ -1,12 +1,14 @@
 package vendor_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -706,4 +708,97 @@ func TestARunWithoutEntitiesCleansUp(t *testing.T) {
 	if list := kept(h); len(list) != 0 {
 		t.Errorf("there are %v", list)
 	}
+}
+
+// A clock that is ahead deletes nothing that is kept by age, and moves no schedule.
+func TestAWrongClockDeletesNothing(t *testing.T) {
+	h := harness.New(t)
+	var wrong atomic.Int64 // how far the clock of the host is ahead of the database's
+	h.Verbs.ServerTime = func(context.Context) (time.Time, bool, error) {
+		return h.Clock.Now().Add(-time.Duration(wrong.Load())), true, nil
+	}
+	h.Start(h.Manager("m1"))
+	h.Volume("10", 300_000)
+	h.Nova.Change(func(v *cloud.Volume) { v.ProjectID = "demo" })
+	look(h)
+	s, due := soon(h, "S", "FULL", "")
+	policyOf(h, "P", `["10"]`, s, `"retentionKeepFullNewerThan":2592000000`) // 30 days
+	for n := range 2 {
+		until(h, due.Add(time.Duration(n)*24*time.Hour))
+		ran(h, s, n+1)
+		cleaned(h, n+1)
+	}
+	next := good(h, http.MethodGet, "/schedules/"+s, "", demo)["nextRun"]
+	const ahead = 400 * 24 * time.Hour
+	wrong.Store(int64(ahead))
+	h.Clock.Step(ahead)
+	h.Until("the log tells", func() bool {
+		return h.LogContains("The clock of this host is 400 days ahead of the database's.")
+	})
+	if err := h.Verbs.FireDue(t.Context()); stowage.CodeOf(err) != stowage.Unavailable {
+		t.Errorf("got %v", err)
+	}
+	list := kept(h)
+	a := send(h, http.MethodPost, "/retention/mark-backups", fmt.Sprintf(`[{"guid":%q,"retentionHint":"TO_REMOVE"}]`, guidOf(list[0])), demo)
+	if len(list) != 2 || a.Status != http.StatusOK {
+		t.Fatalf("%d backups, %d %s", len(list), a.Status, a.Body)
+	}
+	h.Until("a cleanup was tried", func() bool {
+		for _, task := range polled(h, "/tasks?type=BACKUP_CLEANUP") {
+			if at(task, "state.name") == "FAILED" {
+				return true
+			}
+		}
+		return false
+	})
+	if n := len(kept(h)); n != 2 {
+		t.Errorf("%d backups are left", n)
+	}
+	if now := good(h, http.MethodGet, "/schedules/"+s, "", demo)["nextRun"]; now != next {
+		t.Errorf("it is next due at %v, not %v", now, next)
+	}
+}
+
+// What a wrong clock has moved is set back by a right one, and what it wrote takes no real
+// run's place.
+func TestASchedulesNextTimeIsSetBackAfterAWrongClock(t *testing.T) {
+	h := clouded(t)
+	h.Volume("10", 300_000)
+	s, due := soon(h, "S", "FULL", "")
+	policyOf(h, "P", `["10"]`, s, "")
+	until(h, due)
+	ran(h, s, 1)
+	day := func(n int) time.Time { return due.Add(time.Duration(n) * 24 * time.Hour) }
+	nextRun := func() time.Time {
+		n, _ := good(h, http.MethodGet, "/schedules/"+s, "", demo)["nextRun"].(float64)
+		return time.UnixMilli(int64(n)).UTC()
+	}
+	until(h, day(3)) // a clock that is ahead by three days: two are missed, and the third is run
+	ran(h, s, 4)
+	if got := nextRun(); !got.Equal(day(4)) {
+		t.Fatalf("it is next due at %v", got)
+	}
+	h.Clock.Step(-3 * 24 * time.Hour)
+	h.Until("it is set back", func() bool { return nextRun().Equal(day(1)) })
+	if !h.LogContains("a schedule was due too late and is set back") {
+		t.Error("the log does not tell")
+	}
+	if last := good(h, http.MethodGet, "/schedules/"+s, "", demo)["lastRun"]; last != float64(due.UnixMilli()) {
+		t.Errorf("it last ran at %v", last)
+	}
+	for n := 1; n <= 4; n++ {
+		until(h, day(n))
+		h.Until(fmt.Sprintf("it has run on day %d", n), func() bool {
+			if !nextRun().Equal(day(n + 1)) {
+				return false
+			}
+			for _, run := range polled(h, "/schedules/"+s+"/runs") {
+				if run["dueTime"] == float64(day(n).UnixMilli()) {
+					return at(run, "state.name") == "FINISHED" && entries(run) == "10 BEGUN"
+				}
+			}
+			return false
+		})
+	}
+	h.Until("each has made its backup", func() bool { return len(polled(h, "/backups?status=SUCCESS")) == 6 }) // one of them by the wrong clock
 }

@@ -107,6 +107,7 @@ func runManager(ctx context.Context, c *config.Config) (err error) {
 	verbs := service.New(service.Options{ // of schedules and policies, on the service's own rights
 		DB: p.base, Transport: p.transport, Volumes: p.volumes, Servers: whole, Containers: swift, Mail: post, Now: time.Now, NewID: uuid.NewString, Log: p.log,
 		DownTime: c.Default.ServiceDownTime, CreateTimeout: c.Cinder.CreateTimeout, FollowAgain: c.Default.SweepInterval,
+		ServerTime: p.base.ServerTime,
 	})
 	// The heap is large buffers that live as long as a job: letting it double
 	// before it is collected would cost their size again.
