@@ -110,7 +110,9 @@ func TestNoMoreIsMountedAtOnceThanMayBe(t *testing.T) {
 		const most = 2
 		var all []stowage.Backup
 		for range 6 {
-			b, _ := created(t, d, func(b *stowage.Backup, _ *stowage.Job) { b.Status, b.Manifest = stowage.BackupAvailable, "volume_9/x/root" })
+			b, _ := created(t, d, func(b *stowage.Backup, _ *stowage.Job) {
+				b.Status, b.Manifest = stowage.BackupAvailable, "volume_9/x/root"
+			})
 			all = append(all, b)
 		}
 		made := 0
