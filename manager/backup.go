@@ -74,12 +74,13 @@ func (t *task) doBackup(ctx context.Context) error {
 		},
 	}
 	reach := func(ctx context.Context) (*db.ReachMove, error) { return t.reachMade(ctx, result.Reach, result.Spare) }
+	// Once the job has ended anybody may remove the snapshot, a sweep too: one of its own
+	// that is open Cinder may be unable to remove, and does not try again.
+	closed()
 	if !t.end(ctx, db.JobEnd{State: stowage.JobFinished, Move: &move, Now: t.Now()}, reach) {
 		return errLost
 	}
-	// Only now is it certain that nobody else reads the snapshot. Nor do we any more: one
-	// of its own that is open Cinder may be unable to remove, and does not try again.
-	closed()
+	// Only now is it certain that nobody else reads the snapshot.
 	t.job.State = stowage.JobFinished
 	t.tidy(ctx, t.job)
 	return nil

@@ -44,6 +44,7 @@ func settles(h *harness.Harness) (written []byte) {
 		if _, err := f.WriteAt(written, 0); err != nil {
 			return err
 		}
+		time.Sleep(20 * time.Millisecond) // or Nova's snapshot is of the same tick of the kernel's clock as ours
 		return f.Close()
 	})
 	return written
@@ -91,6 +92,19 @@ func TestWhatNovaTookIsNotReadWhenItGoes(t *testing.T) {
 	h, id, _, _ := farm(t)
 	hasAgent(h)
 	h.Servers.Snapshots = drivertest.FaultyVolumes(h.Servers.Snapshots.(drivers.Volumes), h.Disks)
+	var closed atomic.Int32
+	h.Disks.On(drivertest.OpClose, "snapshot-").Always().Run(func() {
+		n, ended := closed.Add(1), int32(0)
+		for part := range int64(2) { // the backup 1 is the server's
+			jobs, err := h.DB.BackupJobs(context.Background(), 2+part)
+			if err == nil && len(jobs) > 0 && jobs[0].State.Ended() {
+				ended++
+			}
+		}
+		if ended >= n {
+			t.Errorf("%d jobs have ended, and only %d close what they read: a sweep may come before", ended, n)
+		}
+	})
 	exported(h, id, "FULL")
 	h.Until("nothing is left of what was taken", func() bool { return len(h.Snapshots()) == 0 })
 	open, read := map[string]int{}, 0
@@ -227,7 +241,8 @@ func onlyKept(h *harness.Harness, n int) {
 	h.T.Helper()
 	h.Until("only what is kept is left", func() bool {
 		left := h.Snapshots()
-		return len(left) == n && !slices.ContainsFunc(left, func(s string) bool { return !strings.Contains(s, "@backup.") })
+		jobs, err := h.DB.Leftovers(h.T.Context(), []string{harness.Backend}, 1)
+		return err == nil && len(jobs) == 0 && len(left) == n && !slices.ContainsFunc(left, func(s string) bool { return !strings.Contains(s, "@backup.") })
 	})
 }
 
