@@ -695,7 +695,7 @@ func TestAPolicyThatNothingIsInAnyMoreIsCleanedUp(t *testing.T) {
 func TestARunWithoutEntitiesCleansUp(t *testing.T) {
 	h := clouded(t)
 	s, due := soon(h, "S", "FULL", "")
-	p := guidOf(policyOf(h, "P", `["10"]`, s, `"retentionKeepFullNewerThan":3600000`))
+	p := guidOf(policyOf(h, "P", `["10"]`, s, `"retentionKeepFullNewerThan":7200000`))
 	until(h, due)
 	ran(h, s, 1)
 	cleaned(h, 1)
