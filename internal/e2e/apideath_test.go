@@ -49,13 +49,14 @@ func TestNothingStaysHalfDoneWhenTheAPIDies(t *testing.T) {
 		s.serve()
 		s.holdIsOver()
 		until(t, "the work has ended", func() bool {
-			return query[int](s, "SELECT COUNT(*) FROM jobs WHERE state IN ('queued', 'running') OR lock_state IN ('wanted', 'held')") == 0
+			return query[int](s, "SELECT COUNT(*) FROM jobs WHERE state IN ('queued', 'running') OR lock_state IN ('wanted', 'held') AND "+notUnseen) == 0
 		})
 		if b := s.backup(id); b.Status != stowage.BackupAvailable {
 			t.Errorf("the backup is %+v", b)
 		}
 		s.free(source)
 	}
+	s.unseenIsOver()
 	for _, v := range s.demo.made([]string{source}) {
 		if !slices.Contains(s.volumes, v.ID) {
 			s.volumes = append(s.volumes, v.ID)
@@ -86,4 +87,23 @@ func TestNothingStaysHalfDoneWhenTheAPIDies(t *testing.T) {
 func (s *site) holdIsOver() {
 	s.Helper()
 	s.exec("UPDATE jobs SET ready_at = 0 WHERE state = 'queued'")
+}
+
+// notUnseen leaves out the jobs that ended without a volume, because the API died
+// when it asked for one, or just before: Cinder may still come with it.
+const notUnseen = "NOT (volume_id = '' AND state = 'failed')"
+
+// unseenIsOver does what ten minutes would do: a volume that Cinder has not come
+// with by then was never asked for. Half a minute is enough for the real one.
+func (s *site) unseenIsOver() {
+	s.Helper()
+	none := func() bool {
+		return query[int](s, "SELECT COUNT(*) FROM jobs WHERE lock_state IN ('wanted', 'held')") == 0
+	}
+	if within(30*time.Second, none) {
+		return
+	}
+	s.exec("UPDATE jobs SET finished_at = finished_at - ? WHERE lock_state = 'wanted' AND volume_id = '' AND state = 'failed'",
+		(11 * time.Minute).Microseconds())
+	until(s, "nobody waits for volumes that were never asked for", none)
 }
