@@ -110,6 +110,7 @@ type Job struct {
 	Fence        int64 // grows with every claim and every take-over
 	LeaseOwner   string
 	LeaseExpires time.Time
+	Host         string // of the manager that works on it, or did last
 
 	Percent   int   // 0 to 100
 	BytesDone int64 // of BytesAll, as the engine counts work

@@ -115,10 +115,10 @@ func (d *DB) Entities(ctx context.Context, scope Scope, f EntityFilter, p Page) 
 }
 
 func entitiesQuery(f EntityFilter, w where, p Page, total int) (string, []any) {
-	order, by := f.order(p)
+	order, by, with := f.order(p)
 	way, limit, offset := p.near(order, total)
-	return `SELECT ` + entityColumns + ` FROM (SELECT id AS at FROM entities WHERE ` + w.String() + ` ORDER BY ` + way + ` LIMIT ? OFFSET ?) page
-		JOIN entities ON entities.id = page.at ORDER BY ` + order, slices.Concat(w.args, by, []any{limit, offset}, by)
+	return `SELECT ` + entityColumns + ` FROM (SELECT id AS at FROM entities` + with + ` WHERE ` + w.String() + ` ORDER BY ` + way + ` LIMIT ? OFFSET ?) page
+		JOIN entities ON entities.id = page.at` + with + ` ORDER BY ` + order, slices.Concat(w.args, by, []any{limit, offset}, by)
 }
 
 // Entity gives one entity, listed or not: NotFound outside the scope, too.

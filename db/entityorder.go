@@ -23,33 +23,37 @@ var entityOrders = map[string]string{
 	"size":   `COALESCE((SELECT b.stored_bytes` + newestOf + `), 0)`,
 }
 
-// order is that of a page of entities, with its arguments: equals are told apart by
-// their names.
-func (f EntityFilter) order(p Page) (string, []any) {
+// order is that of a page of entities, with its arguments, and what they are joined with
+// for it: equals are told apart by their names.
+func (f EntityFilter) order(p Page) (by string, args []any, with string) {
 	way, ties := " ASC", ", name ASC, id ASC"
 	if p.Descending {
 		way, ties = " DESC", ", name DESC, id DESC"
 	}
 	column, known := entityOrders[p.Order]
-	var args []any
 	if p.Order == "fresh" {
 		if len(f.Due) == 0 { // all are alike
-			return strings.TrimPrefix(ties, ", "), nil
+			return strings.TrimPrefix(ties, ", "), nil, ""
 		}
 		column, args = fresh(f.Due)
-		known = true
+		with, known = withPolicy, true
 	}
 	switch {
 	case !known:
-		return "name ASC, id ASC", nil
+		return "name ASC, id ASC", nil, ""
 	case column == "name" || column == "id" || column == "present":
-		return ordered(entityOrders, p, "id", false), nil
+		return ordered(entityOrders, p, "id", false), nil, ""
 	}
-	return column + way + ties, args
+	return column + way + ties, args, with
 }
 
+// withPolicy joins each entity with its policy, if it has one, in columns whose names are
+// none of its own.
+const withPolicy = ` LEFT JOIN (SELECT entity_id AS of_entity, policy_id FROM policy_entities WHERE kind = 'backup') o ON o.of_entity = entities.id`
+
 // fresh is 0 for an entity that no schedule says of when it should have a backup, 1 for
-// one without a backup since then, and 2 for one that has it.
+// one without a backup since then, and 2 for one that has it. It is of entities withPolicy.
+// When one is due stands first: without it no backup is looked for.
 func fresh(due map[string]time.Time) (string, []any) {
 	// Many policies are due at the same time, and are looked for in one list.
 	at := map[int64][]string{}
@@ -63,6 +67,6 @@ func fresh(due map[string]time.Time) (string, []any) {
 		since.WriteString(" WHEN o.policy_id IN (" + marks + ") THEN ?")
 		args = append(append(args, policies...), when)
 	}
-	return `COALESCE((COALESCE((SELECT CASE WHEN b.snapshot_at > b.created_at THEN b.snapshot_at ELSE b.created_at END` + newestOf + `), -1) >=
-		(SELECT CASE` + since.String() + ` END FROM policy_entities o WHERE o.entity_id = entities.id AND o.kind = 'backup')) + 1, 0)`, args
+	return `COALESCE((CASE` + since.String() + ` END <=
+		COALESCE((SELECT CASE WHEN b.snapshot_at > b.created_at THEN b.snapshot_at ELSE b.created_at END` + newestOf + `), -1)) + 1, 0)`, args
 }

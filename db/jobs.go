@@ -14,7 +14,7 @@ import (
 
 const jobColumns = `id, kind, state, project_id, user_id, request_id, backend, backup_id, volume_id, priority,
 	ready_at, window_start, window_end, attempt, failures, fence, lease_owner, lease_expires, percent, bytes_done, bytes_all,
-	lock_state, attachment_id, leftover, params, error, created_at, started_at, finished_at, updated_at, entity_id, schedule_id, policy_id, rule_id, parent_id`
+	lock_state, attachment_id, leftover, params, error, created_at, started_at, finished_at, updated_at, entity_id, schedule_id, policy_id, rule_id, parent_id, host`
 
 func scanJob(row rower) (stowage.Job, error) {
 	var (
@@ -25,7 +25,7 @@ func scanJob(row rower) (stowage.Job, error) {
 	err := row.Scan(&j.ID, &j.Kind, &j.State, &j.ProjectID, &j.UserID, &j.RequestID, &j.Backend, &j.BackupID, &j.VolumeID,
 		&j.Priority, &at[0], &at[1], &at[2], &j.Attempt, &j.Failures, &j.Fence, &j.LeaseOwner, &at[3], &j.Percent, &j.BytesDone,
 		&j.BytesAll, &j.Lock, &j.AttachmentID, &j.Leftover, &params, &j.Error, &at[4], &at[5], &at[6], &at[7], &j.EntityID,
-		&j.By.ScheduleID, &j.By.PolicyID, &j.By.RuleID, &j.ParentID)
+		&j.By.ScheduleID, &j.By.PolicyID, &j.By.RuleID, &j.ParentID, &j.Host)
 	if err != nil {
 		return j, err
 	}

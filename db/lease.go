@@ -62,10 +62,11 @@ func (d *DB) claim(ctx context.Context, j *stowage.Job, owner string, now time.T
 	if started.IsZero() {
 		started = now
 	}
+	host, _, _ := strings.Cut(owner, "/")
 	err := d.inTx(ctx, func(tx *sql.Tx) error {
 		res, err := tx.ExecContext(ctx, `UPDATE jobs SET state = ?, attempt = attempt + 1, fence = fence + 1,
-			lease_owner = ?, lease_expires = ?, started_at = ?, updated_at = ? WHERE id = ? AND state = ? AND fence = ?`,
-			stowage.JobRunning, owner, micros(now.Add(lease)), micros(started), micros(now), j.ID, stowage.JobQueued, j.Fence)
+			lease_owner = ?, lease_expires = ?, host = ?, started_at = ?, updated_at = ? WHERE id = ? AND state = ? AND fence = ?`,
+			stowage.JobRunning, owner, micros(now.Add(lease)), host, micros(started), micros(now), j.ID, stowage.JobQueued, j.Fence)
 		if err != nil {
 			return fmt.Errorf("claim job %s: %w", j.ID, err)
 		}
@@ -77,7 +78,7 @@ func (d *DB) claim(ctx context.Context, j *stowage.Job, owner string, now time.T
 	if err != nil {
 		return err
 	}
-	j.State, j.LeaseOwner, j.LeaseExpires = stowage.JobRunning, owner, now.Add(lease)
+	j.State, j.LeaseOwner, j.LeaseExpires, j.Host = stowage.JobRunning, owner, now.Add(lease), host
 	j.Attempt, j.Fence, j.StartedAt, j.UpdatedAt = j.Attempt+1, j.Fence+1, started, now
 	return nil
 }

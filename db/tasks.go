@@ -52,7 +52,7 @@ type TaskFilter struct {
 	Parent   string // the job they follow
 	Flow     string // a job, and those that follow it
 	Roots    bool   // those that follow none
-	Host     string // of the manager that works on it now
+	Host     string // of the manager that works on it, or did last
 	Project  string // of the container, and
 	Into     string // the container
 	Since    time.Time
@@ -99,7 +99,7 @@ func (f TaskFilter) where(scope Scope) where {
 		w.and("parent_id = ?", f.Parent)
 	}
 	if f.Host != "" {
-		w.and("state = ? AND lease_owner LIKE ? ESCAPE '!'", stowage.JobRunning, like(f.Host + "/")[1:])
+		w.and("host = ?", f.Host)
 	}
 	if f.Into != "" {
 		w.and("backup_id IN (SELECT id FROM backups WHERE project_id = ? AND container = ?)", f.Project, f.Into)

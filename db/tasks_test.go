@@ -212,13 +212,16 @@ func TestPagesOfTasksWalkAlongAnIndex(t *testing.T) {
 		for what, c := range map[string]struct {
 			scope Scope
 			f     TaskFilter
+			order string
 			index string
 		}{
 			"all tasks":          {index: "jobs_shown"},
+			"by who asked":       {order: "origin", index: "jobs_origin"},
+			"of a manager":       {f: TaskFilter{Host: "m3"}, index: "jobs_host"},
 			"tasks of a project": {scope: Scope{"p3"}, index: "jobs_shown_project"},
 			"tasks of an entity": {f: TaskFilter{Entities: []string{"v3"}}, index: "jobs_shown_entity"},
 		} {
-			q, args := tasksQuery(c.f.where(c.scope), Page{Limit: 20, Offset: 100}, 3000)
+			q, args := tasksQuery(c.f.where(c.scope), Page{Limit: 20, Offset: 100, Order: c.order}, 3000)
 			add(what, c.index, q, args)
 		}
 		q, args := entitiesQuery(EntityFilter{}, EntityFilter{}.where(Scope{}, Page{}), Page{Limit: 20, Offset: 100}, 3000)
@@ -237,9 +240,9 @@ func TestPagesOfTasksWalkAlongAnIndex(t *testing.T) {
 func fillJobs(t testing.TB, d *DB, n int) {
 	t.Helper()
 	states := []stowage.JobState{stowage.JobFinished, stowage.JobFailed, stowage.JobFinished, stowage.JobCancelled}
-	bulk(t, d, n, `INSERT INTO jobs (id, kind, state, project_id, user_id, priority, ready_at, params, created_at, updated_at, started_at, entity_id) VALUES `,
+	bulk(t, d, n, `INSERT INTO jobs (id, kind, state, project_id, user_id, priority, ready_at, params, created_at, updated_at, started_at, entity_id, schedule_id, host) VALUES `,
 		func(i int) []any {
-			return []any{uuid.NewString(), stowage.JobBackup, states[i%4], fmt.Sprint("p", i%10), "u", 50, 0, "{}", i, i, i, fmt.Sprint("v", i%100)}
+			return []any{uuid.NewString(), stowage.JobBackup, states[i%4], fmt.Sprint("p", i%10), "u", 50, 0, "{}", i, i, i, fmt.Sprint("v", i%100), fmt.Sprint("s", i%7), fmt.Sprint("m", i%5)}
 		})
 }
 

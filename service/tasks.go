@@ -3,7 +3,6 @@ package service
 import (
 	"cmp"
 	"context"
-	"strings"
 
 	"github.com/stowage/stowage"
 	"github.com/stowage/stowage/cloud"
@@ -16,7 +15,6 @@ type Task struct {
 	Entity   Entity          // what is protected
 	Target   Entity          // restore: the volume written; else empty
 	Backup   *stowage.Backup // nil: it is gone, or the job is about none
-	Host     string          // of the manager that works on it; else empty
 	Schedule Entity          // that asked for it; else empty
 }
 
@@ -93,7 +91,6 @@ func (s *Service) tasks(ctx context.Context, jobs []stowage.Job) ([]Task, error)
 		case j.Kind == stowage.JobRestore:
 			t.Target = Entity{j.VolumeID, names[j.VolumeID]}
 		}
-		t.Host, _, _ = strings.Cut(j.LeaseOwner, "/")
 		tasks[i] = t
 	}
 	return tasks, nil

@@ -39,7 +39,7 @@ func timeOf(q url.Values, name string) time.Time {
 // maxMillis is the end of the year 9999: what is later is no time.
 const maxMillis = 253402300799999
 
-func historyFilter(q url.Values) db.HistoryFilter {
+func historyFilter(r request, q url.Values) db.HistoryFilter {
 	f := db.HistoryFilter{
 		UUID: value(q, "backup"), Entities: values(q, "protected-entity", "protectedEntity", "virtual-machine"),
 		Since: timeOf(q, "from"), Until: timeOf(q, "to"),
@@ -70,6 +70,9 @@ func historyFilter(q url.Values) db.HistoryFilter {
 		}
 	}
 	f.Schedule, f.Policies, f.Rule, f.Host = value(q, "schedule"), values(q, "backup-policy"), value(q, "backup-rule"), value(q, "node")
+	if f.Host != "" && !r.integration { // managers are the operator's business
+		f.UUID = nobodys
+	}
 	// A chain of backups is not there yet.
 	for _, name := range []string{"parent-backup", "root-backup", "hypervisor"} {
 		if value(q, name) != "" {
@@ -93,7 +96,7 @@ func history[V any](a *API, w http.ResponseWriter, r request, change func(*db.Hi
 	if err != nil {
 		return err
 	}
-	f := historyFilter(q)
+	f := historyFilter(r, q)
 	if change != nil {
 		change(&f)
 	}

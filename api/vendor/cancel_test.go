@@ -113,7 +113,7 @@ func held(h *harness.Harness, fault drivertest.Fault, begin func()) {
 	fault.Run(func() { close(reached); <-heard })
 	begin()
 	<-reached
-	running := one(h.T.(*testing.T), send(h, http.MethodGet, "/tasks?state=RUNNING", "", demo))
+	running := one(h.T.(*testing.T), send(h, http.MethodGet, "/tasks?state=RUNNING", "", token("portal:admin")))
 	if at(running, "node.guid") != "m1" {
 		h.T.Errorf("it runs on %v", running["node"])
 	}

@@ -9,7 +9,7 @@ var taskAsks = []ask{
 	{names: "workflow-execution", text: "Only this job, and those that follow it."},
 	{names: "parent-task parentTask", text: "Only those that follow this one."},
 	{names: "restore-job", text: "Only this one."},
-	{names: "node", text: "Only what this manager works on now."},
+	{names: "node", text: "Only what this manager works on, or did last; of the integration account."},
 	{names: "backup-destination backupDestination", text: "Only about backups in this destination."},
 	{names: "from", text: "Only what was asked for at this time or later, in milliseconds."},
 	{names: "to", text: "Only what was asked for at this time or earlier, in milliseconds."},

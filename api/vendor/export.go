@@ -85,7 +85,7 @@ func (a *API) export(w http.ResponseWriter, r request) error {
 		}
 		begun = append(begun, tasks...)
 	}
-	a.single(w, begun...)
+	a.single(w, r, begun...)
 	return nil
 }
 

@@ -50,7 +50,7 @@ var listsMeasured = []struct {
 	{"/workflow-executions", []string{"", "state=FAILED", "filter=web", "project-uuid=project-7"}},
 	{"/restore-jobs", []string{"", "protected-entity=server-04711", "project-uuid=project-7"}},
 	{"/backups", []string{"", "filter=web", "nameLike=web", "status=SUCCESS", "status=FAILED", "type=FULL", "protected-entity=server-04711", "project-uuid=project-7",
-		"project-uuid=project-7&status=SUCCESS", "backup-policy=policy-7", "from=1700000000000&to=1800000000000", "backup-destination=project-7:volumebackups", "orderBy=size&direction=desc", "orderBy=name"}},
+		"project-uuid=project-7&status=SUCCESS", "backup-policy=policy-7", "from=1700000000000&to=1800000000000", "backup-destination=project-7:volumebackups", "node=m1", "orderBy=size&direction=desc", "orderBy=name"}},
 	{"/backup-locations", []string{"", "location-status=PRESENT"}},
 	{"/policies/vm-backup", []string{"", "filter=policy-7", "orderBy=averageBackupSize"}},
 	{"/schedules", []string{"", "policy=policy-7"}},
@@ -170,8 +170,8 @@ func fillSite(b *testing.B, raw *sql.DB) {
 		}
 		return backup(at+1, i*3+1, fmt.Sprintf("volume-%05d", (i%siteServers)*2+part-1), "", i)
 	})
-	insert(b, raw, "jobs (id, kind, state, project_id, user_id, backup_id, priority, ready_at, params, created_at, started_at, finished_at, updated_at, entity_id, parent_id, policy_id, schedule_id, lease_owner, percent)", siteTasks, func(at int) []any {
-		i, kind, state, parent, owner := at/2, "export", "finished", "", ""
+	insert(b, raw, "jobs (id, kind, state, project_id, user_id, backup_id, priority, ready_at, params, created_at, started_at, finished_at, updated_at, entity_id, parent_id, policy_id, schedule_id, lease_owner, host, percent)", siteTasks, func(at int) []any {
+		i, kind, state, parent, owner, host := at/2, "export", "finished", "", "", fmt.Sprint("m", at%5)
 		if at%2 == 1 {
 			kind, parent = "store", fmt.Sprintf("job-%d", at-1)
 		}
@@ -180,14 +180,14 @@ func fillSite(b *testing.B, raw *sql.DB) {
 		}
 		switch {
 		case at >= siteTasks-50:
-			state, owner = "running", "m1/instance"
+			state, owner, host = "running", "m1/instance", "m1"
 		case at >= siteTasks-100:
-			state = "queued"
+			state, host = "queued", ""
 		case i%40 == 7:
 			state = "failed"
 		}
 		return []any{fmt.Sprintf("job-%d", at), kind, state, project(i % siteServers), "user", (i%sets)*3 + 1, 50, t0, "{}", t0 + int64(at)*1e6, t0 + int64(at)*1e6, t0 + int64(at)*1e6 + 1e6, t0,
-			server(i % siteServers), parent, policy(i), fmt.Sprintf("schedule-%d", i%sitePolicies), owner, 100}
+			server(i % siteServers), parent, policy(i), fmt.Sprintf("schedule-%d", i%sitePolicies), owner, host, 100}
 	})
 	if _, err := raw.Exec(`UPDATE entities SET restorable = (SELECT COUNT(*) FROM backups WHERE volume_id = entities.id AND status IN ('available', 'restoring'))`); err != nil {
 		b.Fatal(err) // what db keeps where backups move

@@ -206,7 +206,7 @@ func (a *API) sync(w http.ResponseWriter, r request) error {
 	if err != nil {
 		return err
 	}
-	a.single(w, t)
+	a.single(w, r, t)
 	return nil
 }
 

@@ -84,7 +84,7 @@ func (a *API) mount(w http.ResponseWriter, r request) error {
 	if err != nil {
 		return err
 	}
-	api.WriteJSON(w, http.StatusOK, mountTask{a.taskView(t), ref{m.ID, m.ID}})
+	api.WriteJSON(w, http.StatusOK, mountTask{a.taskView(r, t), ref{m.ID, m.ID}})
 	return nil
 }
 
@@ -144,7 +144,7 @@ func (a *API) forMounted(w http.ResponseWriter, r request, verb func(id string) 
 	}
 	t, err := verb(id)
 	if err == nil {
-		api.WriteJSON(w, http.StatusOK, mountTask{a.taskView(t), ref{id, id}})
+		api.WriteJSON(w, http.StatusOK, mountTask{a.taskView(r, t), ref{id, id}})
 	}
 	return err
 }

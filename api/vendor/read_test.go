@@ -141,6 +141,25 @@ func TestTasksAndBackupsAreFilteredInEverySpelling(t *testing.T) {
 	wantFault(t, send(h, http.MethodGet, "/backups/%E5%90%8D", "", demo), http.StatusNotFound, "could not be found")
 }
 
+// Who did the work is told of what has ended, too, but to the integration account only.
+func TestWhichManagerDidTheWorkIsTheOperatorsBusiness(t *testing.T) {
+	h := backedUp(t)
+	admin := token("portal:admin")
+	if task := one(t, send(h, http.MethodGet, "/tasks", "", admin)); at(task, "state.name") != "FINISHED" || at(task, "node.name") != "m1" || at(task, "node.guid") != "m1" {
+		t.Errorf("the task is %v", task)
+	}
+	for path, want := range map[string][2]int{
+		"/tasks?node=m1": {1, 0}, "/tasks?node=m": {0, 0}, "/tasks?node=m2": {0, 0}, "/tasks?node=%E5%90%8D": {0, 0},
+		"/backups?node=m1": {1, 0}, "/backups?node=m2": {0, 0}, "/workflow-executions?node=m1": {1, 0}, "/tasks?node=": {1, 1},
+	} {
+		for i, who := range []func(*http.Request){admin, demo} {
+			if got := rows(t, send(h, http.MethodGet, path, "", who)); len(got) != want[i] {
+				t.Errorf("%s: %d rows, want %d", path, len(got), want[i])
+			}
+		}
+	}
+}
+
 func TestATenantSeesHisProjectAndAPortalTheOneItNames(t *testing.T) {
 	h := backedUp(t)
 	guid := one(t, send(h, http.MethodGet, "/tasks", "", demo))["guid"].(string)

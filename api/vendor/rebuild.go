@@ -54,7 +54,7 @@ func (a *API) restoreServer(w http.ResponseWriter, r request, p service.Point, b
 		return err
 	}
 	t := service.Task{Job: j, Entity: p.Entity, Target: service.Entity{ID: p.Entity.ID, Name: j.Params.Rebuild.Name}, Backup: &p.Backup}
-	api.WriteJSON(w, http.StatusOK, a.taskView(t))
+	api.WriteJSON(w, http.StatusOK, a.taskView(r, t))
 	return nil
 }
 

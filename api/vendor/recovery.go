@@ -312,7 +312,7 @@ func (a *API) runPlan(w http.ResponseWriter, r request) error {
 	if err != nil {
 		return err
 	}
-	api.WriteJSON(w, http.StatusOK, a.taskView(t))
+	api.WriteJSON(w, http.StatusOK, a.taskView(r, t))
 	return nil
 }
 

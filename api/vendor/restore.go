@@ -100,7 +100,7 @@ func (a *API) restoreAs(w http.ResponseWriter, r request, volumesOnly bool) erro
 		return err
 	}
 	t := service.Task{Job: j, Entity: p.Entity, Target: service.Entity{ID: j.VolumeID, Name: req.Name}, Backup: &p.Backup}
-	api.WriteJSON(w, http.StatusOK, a.taskView(t))
+	api.WriteJSON(w, http.StatusOK, a.taskView(r, t))
 	return nil
 }
 
@@ -157,6 +157,6 @@ func (a *API) remove(w http.ResponseWriter, r request) error {
 	if err != nil {
 		return some(err, len(tasks), len(tasks)+1)
 	}
-	a.single(w, tasks...)
+	a.single(w, r, tasks...)
 	return nil
 }

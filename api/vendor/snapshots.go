@@ -124,6 +124,6 @@ func (a *API) takeSnapshots(w http.ResponseWriter, r request) error {
 		}
 		tasks = append(tasks, t)
 	}
-	a.single(w, tasks...)
+	a.single(w, r, tasks...)
 	return nil
 }

@@ -79,7 +79,7 @@ var restoreColumns = map[string]string{"restoreTime": "created", "status": "stat
 
 // taskFilter reads what a list of tasks is narrowed by, and which states and types its
 // free text finds.
-func taskFilter(q url.Values, text string) db.TaskFilter {
+func taskFilter(r request, q url.Values, text string) db.TaskFilter {
 	f := db.TaskFilter{
 		Flow:     value(q, "workflow-execution"),
 		Entities: values(q, "protected-entity", "protectedEntity", "virtual-machine"),
@@ -106,6 +106,9 @@ func taskFilter(q url.Values, text string) db.TaskFilter {
 	if m := value(q, "hypervisor-manager"); m != "" && m != managerGUID {
 		f.ID = nobodys
 	}
+	if f.Host != "" && !r.integration { // managers are the operator's business
+		f.ID = nobodys
+	}
 	return f
 }
 
@@ -123,11 +126,11 @@ func (a *API) tasks(w http.ResponseWriter, r request) error {
 	if err != nil {
 		return err
 	}
-	tasks, total, err := a.Service.Tasks(r.Context(), r.scope, taskFilter(q, p.Filter), p)
+	tasks, total, err := a.Service.Tasks(r.Context(), r.scope, taskFilter(r, q, p.Filter), p)
 	if err != nil {
 		return err
 	}
-	respond(w, each(tasks, a.taskView), total)
+	respond(w, a.taskViews(r, tasks), total)
 	return nil
 }
 
@@ -145,7 +148,7 @@ func (a *API) task(w http.ResponseWriter, r request) error {
 	if err != nil {
 		return err
 	}
-	api.WriteJSON(w, http.StatusOK, a.taskView(t))
+	api.WriteJSON(w, http.StatusOK, a.taskView(r, t))
 	return nil
 }
 
@@ -219,7 +222,7 @@ func (a *API) executions(w http.ResponseWriter, r request) error {
 	if err != nil {
 		return err
 	}
-	f := taskFilter(q, p.Filter)
+	f := taskFilter(r, q, p.Filter)
 	f.Roots = true
 	tasks, total, err := a.Service.Tasks(r.Context(), r.scope, f, p)
 	if err != nil {
@@ -240,7 +243,7 @@ func (a *API) restoreJobs(w http.ResponseWriter, r request) error {
 	if err != nil {
 		return err
 	}
-	f := taskFilter(q, p.Filter)
+	f := taskFilter(r, q, p.Filter)
 	f.Kinds = []stowage.JobKind{stowage.JobRestore}
 	f.States, f.TextStates = nil, shown(p.Filter, restoreStates)
 	for _, s := range enums(q, "status") {
@@ -260,6 +263,6 @@ var restoreStates = map[stowage.JobState]string{
 }
 
 // single is a task in an array: what most requests to do something answer.
-func (a *API) single(w http.ResponseWriter, tasks ...service.Task) {
-	api.WriteJSON(w, http.StatusOK, each(tasks, a.taskView))
+func (a *API) single(w http.ResponseWriter, r request, tasks ...service.Task) {
+	api.WriteJSON(w, http.StatusOK, a.taskViews(r, tasks))
 }

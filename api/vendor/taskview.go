@@ -53,13 +53,20 @@ type task struct {
 	RetryCount  int        `json:"retryCount"`
 }
 
-func (a *API) taskView(t service.Task) task {
+func (a *API) taskViews(r request, tasks []service.Task) []task {
+	return each(tasks, func(t service.Task) task { return a.taskView(r, t) })
+}
+
+func (a *API) taskView(r request, t service.Task) task {
 	v := task{
 		GUID: t.ID, State: enumOf(taskStates[t.State]), Type: enumOf(taskTypes[t.Kind]), Progress: t.Percent, Priority: t.Priority,
 		WindowStart: millis(t.WindowStart), WindowEnd: millis(t.WindowEnd), Created: millis(t.CreatedAt), Started: millis(t.StartedAt),
-		Finished: millis(t.FinishedAt), Entity: entityTo(t.Entity), Target: entityTo(t.Target), Node: refTo(t.Host, t.Host),
+		Finished: millis(t.FinishedAt), Entity: entityTo(t.Entity), Target: entityTo(t.Target),
 		Manager: a.managerRef(), Origin: origin(t), StatusInfo: t.Error, Execution: refTo(orText(t.ParentID, t.ID), taskTypes[t.Kind]), Parent: refTo(t.ParentID, ""),
 		TenantID: t.ProjectID, RetryCount: t.Failures,
+	}
+	if r.integration { // managers are the operator's business
+		v.Node = refTo(t.Host, t.Host)
 	}
 	if v.Entity != nil {
 		v.EntityName = v.Entity.Name
