@@ -146,6 +146,9 @@ type JobParams struct {
 	// The snapshot that Cinder took while the server's guest was quiesced. If there is
 	// one it is read, and the other, which is older, is only for the next to begin from.
 	Quiesced Snapshot `json:"quiesced,omitzero"`
+	// The id that Cinder gave to the snapshot that is read, of a server whose volumes no one
+	// manager reaches: the one beside the volume finds it.
+	Cinder string `json:"cinder,omitempty"`
 	// Where the two may differ, until that is noted with the base. Nil: nobody can tell,
 	// and the next cannot begin from the other.
 	Between []Extent `json:"between,omitzero"`
@@ -181,6 +184,9 @@ func (p JobParams) Read() Snapshot {
 	}
 	return p.Snapshot
 }
+
+// OfCinder reports whether it is Cinder's snapshot that a backup reads.
+func (p JobParams) OfCinder() bool { return p.Cinder != "" || p.Quiesced.ID != "" }
 
 // CheckOwner tells whether the job may still touch its volume, which is of this project
 // now: users give volumes away, and a job may begin long after it was asked for.

@@ -156,13 +156,18 @@ func (t *task) unused(ctx context.Context, store drivers.Store, prefix string) e
 // source opens the snapshot this backup reads: the one an earlier attempt took
 // if it is still there, or a new one of the locked volume.
 func (t *task) source(ctx context.Context, vols drivers.Volumes) (drivers.Source, error) {
-	if t.job.Params.Snapshot.ID != "" {
+	if t.job.Params.Cinder != "" && t.job.Params.Quiesced.ID == "" {
+		if err := t.findCinders(ctx, vols); err != nil {
+			return nil, err
+		}
+	}
+	if t.job.Params.Read().ID != "" {
 		source, err := vols.OpenSnapshot(ctx, t.job.Params.Read())
 		if stowage.CodeOf(err) != stowage.NotFound {
 			return source, err
 		}
 		if t.job.ParentID != "" {
-			return nil, stowage.Wrap(stowage.Conflict, err, "The snapshot was removed. Another one would not be of the moment that the server's other volumes are of.")
+			return nil, snapshotGone(err)
 		}
 		t.log.WarnContext(ctx, "the snapshot is gone, taking another", "snapshot", t.job.Params.Snapshot.Name)
 	}

@@ -13,14 +13,17 @@ import (
 
 // piece is one volume of a server that is exported.
 type piece struct {
-	job  stowage.Job // that will store it
-	vols drivers.Volumes
+	job  stowage.Job     // that will store it
+	vols drivers.Volumes // nil: its backend is not open here
 }
+
+func (p piece) elsewhere() bool { return p.vols == nil }
 
 // doExport takes snapshots of all volumes of a server, one right behind the other in
 // the order of their devices, and lets the jobs go that store them. Nothing is locked:
 // the volumes are in use, and stay so. What is on them is what a power cut would leave,
-// unless Nova takes snapshots of a quiesced guest: then those are stored.
+// unless Nova takes snapshots of a quiesced guest: then those are stored. Of volumes that
+// no one manager reaches Cinder takes them all.
 //
 // What an earlier attempt took is of another moment: it is removed first. Once the
 // parts are let go, no other attempt can come.
@@ -29,27 +32,14 @@ func (t *task) doExport(ctx context.Context) error {
 	if err != nil {
 		return transient(err)
 	}
-	if t.job.Leftover {
-		if err := t.dropQuiesced(ctx, t.job, everyVolume); err != nil {
-			return transient(fmt.Errorf("remove what Nova took for an earlier attempt: %w", err))
-		}
-	}
-	for i := range pieces {
-		p := &pieces[i]
-		if p.job.Leftover {
-			if err := p.vols.RemoveSnapshot(ctx, p.job.Params.Snapshot); err != nil {
-				return transient(fmt.Errorf("remove a snapshot of an earlier attempt: %w", err))
-			}
-		}
-		p.job.Leftover = true
-		p.job.Params.Snapshot = stowage.Snapshot{Name: p.job.Params.Snapshot.Name, Volume: p.job.Params.Volume}
-		p.job.Params.Quiesced = stowage.Snapshot{}
-		if err := t.DB.Note(ctx, p.job, t.Now()); err != nil {
-			return err
-		}
+	if err := t.beginAnew(ctx, pieces); err != nil {
+		return err
 	}
 	if !t.fresh() {
 		return errLost
+	}
+	if slices.ContainsFunc(pieces, piece.elsewhere) {
+		return t.exportApart(ctx, pieces)
 	}
 	for i := range pieces {
 		p := &pieces[i]
@@ -65,12 +55,45 @@ func (t *task) doExport(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	return t.letGo(ctx, pieces, spread(pieces), notQuiesced, left)
+}
+
+// beginAnew removes what an earlier attempt took, and notes that all may be taken from now
+// on. What is on a backend that is not open here goes when its part ends.
+func (t *task) beginAnew(ctx context.Context, pieces []piece) error {
+	if t.job.Leftover {
+		if err := t.dropQuiesced(ctx, t.job, everyVolume); err != nil {
+			return transient(fmt.Errorf("remove what Nova took for an earlier attempt: %w", err))
+		}
+	}
+	for i := range pieces {
+		p := &pieces[i]
+		if p.job.Leftover && !p.elsewhere() {
+			if err := p.vols.RemoveSnapshot(ctx, p.job.Params.Snapshot); err != nil {
+				return transient(fmt.Errorf("remove a snapshot of an earlier attempt: %w", err))
+			}
+		}
+		if !p.job.Leftover || !p.elsewhere() {
+			p.job.Params.Snapshot = stowage.Snapshot{Name: p.job.Params.Snapshot.Name, Volume: p.job.Params.Volume}
+		}
+		p.job.Leftover = true
+		p.job.Params.Quiesced, p.job.Params.Cinder = stowage.Snapshot{}, ""
+		if err := t.DB.Note(ctx, p.job, t.Now()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// letGo notes what was taken, lets the parts go, and ends the export. Left: some of what
+// Nova or Cinder took is to be looked for when the job has ended.
+func (t *task) letGo(ctx context.Context, pieces []piece, spread time.Duration, said string, left bool) error {
 	for _, p := range pieces {
 		if err := t.DB.Note(ctx, p.job, t.Now()); err != nil {
 			return err
 		}
 	}
-	t.job.Params.Spread = spread(pieces)
+	t.job.Params.Spread = spread
 	if err := t.DB.Note(ctx, t.job, t.Now()); err != nil {
 		return err
 	}
@@ -82,7 +105,7 @@ func (t *task) doExport(ctx context.Context) error {
 		ReadyAt: now, CreatedAt: now, UpdatedAt: now,
 	}
 	t.job.Leftover = left // not before the end: until then another manager may have to begin anew
-	if !t.end(ctx, db.JobEnd{State: stowage.JobFinished, Error: notQuiesced, LetGo: true, Next: &store, Now: now}, nil) {
+	if !t.end(ctx, db.JobEnd{State: stowage.JobFinished, Error: said, LetGo: true, Next: &store, Now: now}, nil) {
 		return errLost
 	}
 	t.ringParts(ctx, pieces)
@@ -121,7 +144,7 @@ func (t *task) pieces(ctx context.Context) ([]piece, error) {
 		}
 		vols, here := t.Manager.backend(loc.Backend)
 		if !here {
-			return nil, t.notAllHere()
+			vols = nil
 		}
 		if j.Leftover && loc != j.Params.Volume {
 			return nil, stowage.Errorf(stowage.Conflict, "Volume %s of the server was moved meanwhile.", vol.ID)
@@ -135,6 +158,9 @@ func (t *task) pieces(ctx context.Context) ([]piece, error) {
 	}
 	if len(pieces) == 0 {
 		return nil, stowage.Errorf(stowage.Conflict, "The server's backup has no parts any more.")
+	}
+	if slices.ContainsFunc(pieces, piece.elsewhere) {
+		return pieces, t.mayGoApart(ctx, pieces)
 	}
 	return pieces, nil
 }
@@ -153,20 +179,6 @@ func (t *task) stillTheirs(ctx context.Context, pieces []piece) error {
 		}
 	}
 	return nil
-}
-
-// notAllHere leaves the job to a manager that reaches all volumes, for as long as a
-// job may wait.
-func (t *task) notAllHere() error {
-	begun := t.job.CreatedAt
-	if t.job.WindowStart.After(begun) {
-		begun = t.job.WindowStart
-	}
-	why := stowage.Errorf(stowage.Unavailable, "The server's volumes are on backends that no one backup manager reaches.")
-	if t.Now().Sub(begun) > t.QueueTimeout {
-		return why
-	}
-	return &again{cause: why, after: t.RetryDelay, free: true}
 }
 
 func spread(pieces []piece) time.Duration {

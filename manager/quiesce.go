@@ -22,7 +22,7 @@ func (t *task) quiesce(ctx context.Context, pieces []piece) (note string, left b
 	}
 	for _, p := range pieces {
 		if _, can := p.vols.(drivers.CinderSnapshots); !can {
-			return t.notQuiesced(ctx, pieces, stowage.Errorf(stowage.Invalid, "Snapshots that Cinder takes cannot be read on the backend of volume %s.", p.job.VolumeID)), t.job.Params.Late, nil
+			return t.notQuiesced(ctx, pieces, unreadable(p.job.VolumeID)), t.job.Params.Late, nil
 		}
 	}
 	told, err := t.ask(ctx)
@@ -113,7 +113,7 @@ const (
 func (t *task) between(ctx context.Context, vols drivers.Volumes, source drivers.Source) ([]stowage.Extent, error) {
 	changes, tells := source.(drivers.ChangeSource)
 	_, keeps := vols.(drivers.Bases)
-	if t.job.Params.Quiesced.ID == "" || !t.KeepBases || !tells || !keeps {
+	if t.job.Params.Quiesced.ID == "" || t.job.Params.Snapshot.ID == "" || !t.KeepBases || !tells || !keeps {
 		return nil, nil
 	}
 	list := []stowage.Extent{} // not nil: nothing differs
@@ -181,7 +181,7 @@ func (m *Manager) dropQuiesced(ctx context.Context, export stowage.Job, of func(
 // it read; for an export, those that no part will read.
 func (m *Manager) tidyQuiesced(ctx context.Context, j stowage.Job) error {
 	if j.Kind != stowage.JobExport {
-		if j.Params.Quiesced.ID == "" {
+		if !j.Params.OfCinder() {
 			return nil
 		}
 		export := stowage.Job{ID: j.ParentID, ProjectID: j.ProjectID}
@@ -194,7 +194,7 @@ func (m *Manager) tidyQuiesced(ctx context.Context, j stowage.Job) error {
 			return err
 		}
 		for _, p := range parts {
-			reads[p.VolumeID] = !p.State.Ended() && p.Params.Quiesced.ID != ""
+			reads[p.VolumeID] = !p.State.Ended() && p.Params.OfCinder()
 		}
 	}
 	return m.dropQuiesced(ctx, j, func(volume string) bool { return !reads[volume] })

@@ -40,7 +40,7 @@ func (s *Service) BackupServer(ctx context.Context, user cloud.User, req ServerR
 
 // PlanServer checks all that can be told before a backup of a server begins, and gives
 // what begins it. NotFound: no such server of the project. Invalid: one of its volumes
-// cannot be backed up, or it has none. Unavailable: no one manager reaches all of them.
+// cannot be backed up, or it has none. Unavailable: one of them no manager reaches.
 func (s *Service) PlanServer(ctx context.Context, user cloud.User, req ServerRequest) (begin func(context.Context) (stowage.Backup, error), err error) {
 	if s.Servers == nil {
 		return nil, errNoServers
@@ -176,24 +176,39 @@ func (s *Service) disks(ctx context.Context, projectID string, server *stowage.S
 	return list, nil
 }
 
-// reachAll finds a manager that reaches the backends of all disks, and what it calls
-// them: the snapshots of a server are of one moment only if one hand takes them.
+// Together reports whether one living manager reaches all of the backends. Unavailable: one
+// of them is reached by none.
+func (s *Service) Together(ctx context.Context, backends []string) (bool, error) {
+	disks := make([]disk, len(backends))
+	for i, b := range backends {
+		disks[i].at.Backend = b
+	}
+	return s.together(ctx, disks)
+}
+
+// reachAll notes what the managers that reach the disks call their backends: one that
+// reaches all of them, if there is one, for it is best placed to take snapshots of one moment.
 func (s *Service) reachAll(ctx context.Context, disks []disk) error {
+	_, err := s.together(ctx, disks)
+	return err
+}
+
+func (s *Service) together(ctx context.Context, disks []disk) (bool, error) {
 	services, err := s.DB.Services(ctx)
 	if err != nil {
-		return err
+		return false, err
 	}
 	for _, svc := range services {
 		if s.alive(svc) && serves(svc, disks) {
-			return nil
+			return true, nil
 		}
 	}
-	for _, d := range disks {
-		if _, err := s.reach(ctx, d.at); err != nil {
-			return err
+	for i := range disks {
+		if disks[i].at, err = s.reach(ctx, disks[i].at); err != nil {
+			return false, err
 		}
 	}
-	return stowage.Errorf(stowage.Unavailable, "The server's volumes are on backends that no one backup manager reaches.")
+	return false, nil
 }
 
 // serves reports whether a manager reaches all disks, and notes its names for their backends.

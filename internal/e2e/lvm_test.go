@@ -4,7 +4,6 @@ package e2e
 
 import (
 	"fmt"
-	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -181,7 +180,7 @@ func (s *lvmSite) lvmSettled(bases ...point) {
 	}
 }
 
-// Volumes of Cinder's LVM driver on a host of their own. Three stories in one: the
+// Volumes of Cinder's LVM driver on a host of their own. Four stories in one: the
 // host takes a while to come up.
 func TestVolumesOfLVM(t *testing.T) {
 	t.Parallel()
@@ -189,6 +188,7 @@ func TestVolumesOfLVM(t *testing.T) {
 	s.wholeLifeOfLVM()
 	s.quiescedOnLVM()
 	s.sideBySide()
+	s.apart()
 }
 
 // Thick and thin: full backups, increments, restores to new volumes and to one
@@ -258,11 +258,7 @@ func (s *lvmSite) quiescedOnLVM() {
 			s.Errorf("left on %s volumes: %s", kind, left)
 		}
 	}
-	var tasks []thing
-	demo.call(http.MethodPost, "/tasks/delete", fields{"value": was.ID}).want(s, 200).into(s, &tasks)
-	for _, task := range tasks {
-		demo.finish(task.GUID)
-	}
+	demo.forget(was.ID)
 	s.scrap(was.ID)
 	s.lvmSettled()
 }
@@ -314,6 +310,39 @@ func (s *lvmSite) sideBySide() {
 	for _, id := range ids {
 		s.gone(id)
 	}
+	s.lvmSettled()
+}
+
+// A server that boots from Ceph and has a volume of LVM's, which no one manager reaches, is
+// backed up as one while it runs, and built again with both.
+func (s *lvmSite) apart() {
+	image, want := s.source(20)
+	thin := s.lvmVolume("thin", 1)
+	s.write(thin, 0, 4*1024)
+	s.demo.action(image, "os-set_image_metadata", fields{"metadata": fields{"hw_qemu_guest_agent": "yes"}}, 200)
+	was := s.boot(s.demo, "apart-"+s.id, image, thin.id)
+	demo, _ := s.staff()
+	to := s.demo.projectID + ":" + s.container
+	demo.export("FULL", to, was.ID)
+	s.write(thin, 600*mib, 1024)
+	sum := s.sum(thin)
+	backup := demo.export("INCREMENTAL", to, was.ID)[0]
+	until(s, "what Nova took is gone", func() bool { return len(s.taken([]string{image, thin.id})) == 0 })
+
+	s.scrap(was.ID)
+	now := demo.build(s.demo, demo.restoreAsPanel(backup))
+	disks := s.attachedTo(s.demo, now.ID)
+	if now.Status != "ACTIVE" || len(disks) != 2 {
+		s.Fatalf("it is %+v, with %v", now, disks)
+	}
+	made := s.known("thin", disks[1].VolumeID)
+	s.volumes = slices.DeleteFunc(s.volumes, func(v string) bool { return v == made.id }) // it is none of Ceph's
+	s.equal(disks[0].VolumeID, want)
+	if got := s.sum(made); got != sum {
+		s.Errorf("the volume of LVM's holds %s, want %s", got, sum)
+	}
+	demo.forget(was.ID)
+	s.scrap(now.ID)
 	s.lvmSettled()
 }
 

@@ -51,6 +51,16 @@ func (p portal) export(kind, destination string, servers ...string) (backups []s
 	return backups
 }
 
+// forget deletes all backups of a server.
+func (p portal) forget(server string) {
+	p.s.Helper()
+	var tasks []thing
+	p.call(http.MethodPost, "/tasks/delete", fields{"value": server}).want(p.s, 200).into(p.s, &tasks)
+	for _, task := range tasks {
+		p.finish(task.GUID)
+	}
+}
+
 // taken are the snapshots that Cinder has of volumes, and the images of this site's jobs:
 // others have their own in the same project.
 func (s *site) taken(volumes []string) (names []string) {
@@ -230,11 +240,7 @@ func TestAServerIsExportedWhileItRunsAndBuiltAgain(t *testing.T) {
 	}
 
 	// Deleted, the backups go with all their parts.
-	var tasks []thing
-	demo.call(http.MethodPost, "/tasks/delete", fields{"value": was.ID}).want(t, 200).into(t, &tasks)
-	for _, task := range tasks {
-		demo.finish(task.GUID)
-	}
+	demo.forget(was.ID)
 	if left := s.list(s.demo, ""); len(left) != 0 {
 		t.Errorf("/v1.1 lists %v", left)
 	}

@@ -64,6 +64,28 @@ type Cinder struct {
 	Hooks
 	mu     sync.Mutex
 	change func(*cloud.Volume)
+	places map[string]string // backends, of volumes
+}
+
+// Place makes a volume be on another backend.
+func (c *Cinder) Place(volume, backend string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.places == nil {
+		c.places = map[string]string{}
+	}
+	c.places[volume] = backend
+}
+
+// Locate tells of volumes that were placed.
+func (c *Cinder) Locate(ctx context.Context, v cloud.Volume) (stowage.VolumeLocation, error) {
+	loc, err := c.Volumes.Locate(ctx, v)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if at := c.places[v.ID]; at != "" {
+		loc.Backend = at
+	}
+	return loc, err
 }
 
 // Change makes Cinder tell something else of its volumes.
