@@ -52,7 +52,8 @@ func (t *task) exportApart(ctx context.Context, pieces []piece) error {
 			return unreadable(p.job.VolumeID)
 		}
 	}
-	what := picture{byNova: t.backup.Server != nil && t.backup.Server.ImageID == ""}
+	server := t.backup.Server
+	what := picture{byNova: server != nil && server.ImageID == ""}
 	for _, p := range pieces {
 		what.volumes = append(what.volumes, p.job.VolumeID)
 	}
@@ -66,8 +67,8 @@ func (t *task) exportApart(ctx context.Context, pieces []piece) error {
 	if err != nil {
 		return transient(err)
 	}
-	var apart time.Duration
-	if !what.byNova || note != "" {
+	var apart time.Duration // of a guest that holds still they are of one moment
+	if !what.byNova || !server.Agent || note != "" {
 		apart = t.Now().Sub(begun)
 	}
 	if !t.stillOurs(ctx) { // then what bears its id is another manager's
