@@ -24,7 +24,7 @@ type HistoryFilter struct {
 	Schedule    string
 	Policies    []string
 	Rule        string
-	Host        string // of the manager that stored it
+	Host        string // of the manager that stored it, or took a server's snapshots
 	Mark        stowage.RetentionMark
 	Alone       bool // none that are part of a server's
 	Mountable   bool // stowage.Backup.Mountable
@@ -67,7 +67,7 @@ func (f HistoryFilter) where(scope Scope, p Page) where {
 	by(&w, f.Schedule, "", f.Rule)
 	oneOf(&w, "policy_id", f.Policies)
 	if f.Host != "" {
-		w.and("id IN (SELECT j.backup_id FROM jobs j WHERE j.host = ? AND j.kind IN (?, ?, ?))", f.Host, stowage.JobBackup, stowage.JobExport, stowage.JobStore)
+		w.and("id IN (SELECT j.backup_id FROM jobs j WHERE j.host = ? AND j.kind IN (?, ?))", f.Host, stowage.JobBackup, stowage.JobExport)
 	}
 	if f.Mountable {
 		w.and("status IN (?, ?) AND manifest NOT LIKE '%!_metadata' ESCAPE '!'", stowage.BackupAvailable, stowage.BackupRestoring)

@@ -150,7 +150,7 @@ func (d *DB) TakeOver(ctx context.Context, host, owner string, now time.Time) ([
 		if !old && j.LeaseExpires.After(now) {
 			continue
 		}
-		err := d.Requeue(ctx, j, "The manager "+j.LeaseOwner+" stopped working on it.", 1, now, now)
+		err := d.Requeue(ctx, j, "A backup manager stopped working on it.", 1, now, now)
 		if stowage.CodeOf(err) == stowage.Conflict {
 			continue
 		}

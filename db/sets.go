@@ -170,7 +170,7 @@ func (d *DB) HeldParts(ctx context.Context, limit int) ([]stowage.Job, error) {
 
 // letGo lets the parts of a job be claimed.
 func letGo(ctx context.Context, tx *sql.Tx, parent string, now time.Time) error {
-	_, err := tx.ExecContext(ctx, `UPDATE jobs SET ready_at = 0, window_start = 0, updated_at = ? WHERE parent_id = ? AND state = ? AND window_start = ?`,
+	_, err := tx.ExecContext(ctx, `UPDATE jobs SET ready_at = 0, window_start = 0, fence = fence + 1, updated_at = ? WHERE parent_id = ? AND state = ? AND window_start = ?`,
 		micros(now), parent, stowage.JobQueued, micros(held))
 	if err != nil {
 		return fmt.Errorf("let go the parts of job %s: %w", parent, err)

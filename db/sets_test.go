@@ -60,6 +60,8 @@ func TestPartsAreHeldUntilTheExportLetsThemGo(t *testing.T) {
 		if err := d.End(t.Context(), export, JobEnd{State: stowage.JobFinished, LetGo: true, Next: &store, Now: noon}); err != nil {
 			t.Fatal(err)
 		}
+		// Whoever knows them from before writes nothing over them.
+		wantCode(t, d.Note(t.Context(), parts[0].Job, noon), stowage.Conflict)
 		jobs := must(d.PartJobs(t.Context(), export.ID))(t)
 		if len(jobs) != 2 || jobs[0].ID != parts[0].Job.ID || !jobs[0].WindowStart.IsZero() {
 			t.Errorf("parts: %+v", jobs)

@@ -3,6 +3,7 @@ package manager
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/stowage/stowage"
@@ -28,6 +29,12 @@ func (t *task) mayGoApart(ctx context.Context, pieces []piece) error {
 			return nil
 		case err == nil:
 			why = stowage.Errorf(stowage.Unavailable, "The server's volumes are left to a backup manager that reaches all of them.")
+			if t.job.Backend != backends[0] { // a volume was moved since
+				t.job.Backend = backends[0]
+				if err := t.DB.Note(ctx, t.job, t.Now()); err != nil {
+					return err
+				}
+			}
 		case stowage.CodeOf(err) != stowage.Unavailable:
 			return err
 		default:
@@ -90,7 +97,17 @@ func (t *task) exportApart(ctx context.Context, pieces []piece) error {
 	if err != nil {
 		t.log.WarnContext(ctx, "snapshots that Nova took not removed, a sweep will", "error", err)
 	}
-	return t.letGo(ctx, pieces, apart, note, err != nil || t.job.Params.Late)
+	return t.letGo(ctx, pieces, apart, note, true) // as long as they are read
+}
+
+// partsRead reports whether Cinder's snapshots are read yet for an export that has ended, by
+// managers that may go and leave them. Who cannot tell looks again.
+func (m *Manager) partsRead(ctx context.Context, export stowage.Job) bool {
+	if export.Kind != stowage.JobExport || export.State != stowage.JobFinished {
+		return false
+	}
+	parts, err := m.DB.PartJobs(ctx, export.ID)
+	return err != nil || slices.ContainsFunc(parts, func(p stowage.Job) bool { return p.Params.Cinder != "" && !p.State.Ended() })
 }
 
 // findCinders finds the snapshot that was taken for this part.

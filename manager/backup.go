@@ -171,6 +171,9 @@ func (t *task) source(ctx context.Context, vols drivers.Volumes) (drivers.Source
 		}
 		t.log.WarnContext(ctx, "the snapshot is gone, taking another", "snapshot", t.job.Params.Snapshot.Name)
 	}
+	if t.job.ParentID != "" { // somebody who was away for long wrote over it
+		return nil, snapshotGone(nil)
+	}
 	if err := t.lockVolume(ctx, stowage.VolumeBackingUp); err != nil {
 		return nil, err
 	}

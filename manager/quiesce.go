@@ -181,8 +181,8 @@ func (m *Manager) dropQuiesced(ctx context.Context, export stowage.Job, of func(
 // it read; for an export, those that no part will read.
 func (m *Manager) tidyQuiesced(ctx context.Context, j stowage.Job) error {
 	if j.Kind != stowage.JobExport {
-		if !j.Params.OfCinder() {
-			return nil
+		if !j.Params.OfCinder() || j.Params.Cinder != "" && (m.Verbs == nil || m.Verbs.Servers == nil) {
+			return nil // the export's manager removes what this one cannot
 		}
 		export := stowage.Job{ID: j.ParentID, ProjectID: j.ProjectID}
 		return m.dropQuiesced(ctx, export, func(volume string) bool { return volume == j.VolumeID })

@@ -217,10 +217,11 @@ func (m *Manager) tidy(ctx context.Context, j stowage.Job) {
 		}
 	}
 	if vols, ok := m.backend(j.Backend); ok && j.Leftover {
+		read := m.partsRead(ctx, j)
 		if err := m.tidySnapshots(ctx, vols, j); err != nil {
 			log.WarnContext(ctx, "snapshots not tidied, a sweep will", "error", err)
 		} else {
-			j.Leftover = m.mayCome(j)
+			j.Leftover = read || m.mayCome(j)
 		}
 	}
 	if j.Kind == stowage.JobSnapshot && j.Leftover {

@@ -125,6 +125,9 @@ func (t *task) takePicture(ctx context.Context, servers cloud.Servers, what pict
 		}
 		note = "The snapshots are not of one moment, and the guest was not quiesced: " + reason(err)
 		t.log.WarnContext(ctx, "Nova takes no snapshots of a server", "server", t.job.EntityID, "error", err)
+		if !t.fresh() || !t.stillOurs(ctx) { // then what bears the mark is another manager's
+			return nil, "", errLost
+		}
 		if err := servers.RemoveServerSnapshots(ctx, project, mark, everyVolume); err != nil {
 			return nil, "", err
 		}

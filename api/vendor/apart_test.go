@@ -40,14 +40,21 @@ func beside(h *harness.Harness, m *manager.Manager, keys ...string) *manager.Man
 // torn is a farm whose server's second volume is on a backend that another manager reaches.
 func torn(t *testing.T) (h *harness.Harness, id string, boot, data []byte) {
 	t.Helper()
+	h, id, boot, data, _ = tearing(t)
+	return h, id, boot, data
+}
+
+// tearing is a torn farm, with what stops the other manager.
+func tearing(t *testing.T) (h *harness.Harness, id string, boot, data []byte, stop func()) {
+	t.Helper()
 	h, id, boot, data = farm(t)
 	h.Cinder.Place("22", elsewhere)
-	h.Start(beside(h, h.Manager("m2"), elsewhere))
+	stop = h.Start(beside(h, h.Manager("m2"), elsewhere))
 	h.Until("both have reported themselves", func() bool {
 		list, err := h.DB.Services(t.Context())
 		return err == nil && len(list) == 2 && len(list[1].Backends) > 0
 	})
-	return h, id, boot, data
+	return h, id, boot, data, stop
 }
 
 // hosts tells who stored the volumes of a backup.
@@ -198,4 +205,40 @@ func TestAnExportApartIsTakenOver(t *testing.T) {
 	if got := restored(h, backup, boot); !bytes.HasPrefix(got, written) {
 		t.Errorf("restored %q...", got[:len(written)])
 	}
+}
+
+// A manager that is gone for ever leaves nothing in the project either.
+func TestWhatWasTakenForAManagerThatIsGoneIsRemoved(t *testing.T) {
+	h, id, _, _, stop := tearing(t)
+	h.Servers.After("SnapshotServer", func(string) error { stop(); return nil })
+	task := one(t, exportOf(h, id, "FULL"))
+	awaitTask(h, guidOf(task), "FINISHED")
+	h.Until("the other volume is stored, and its snapshot gone", func() bool { return len(h.Snapshots()) == 1 })
+	h.Clock.Step(25 * time.Hour)
+	h.Until("the backup has failed", func() bool {
+		backup := send(h, http.MethodGet, "/backups/"+at(task, "backup.guid").(string), "", demo).JSON(t)
+		return at(backup, "status.name") == "FAILED"
+	})
+	h.Until("nothing is left of what was taken", func() bool { return len(h.Snapshots()) == 0 })
+}
+
+// A part that does not say what it reads takes no snapshot of another moment by itself.
+func TestAPartWithoutItsSnapshotTakesNoOther(t *testing.T) {
+	h, id, _, _, stop := tearing(t)
+	h.Servers.After("SnapshotServer", func(string) error { stop(); return nil })
+	task := one(t, exportOf(h, id, "FULL"))
+	awaitTask(h, guidOf(task), "FINISHED")
+	if err := h.Exec(`UPDATE jobs SET params = json_remove(params, '$.cinder') WHERE volume_id = '22' AND parent_id <> ''`); err != nil {
+		t.Fatal(err)
+	}
+	h.Start(beside(h, h.Manager("m2"), elsewhere))
+	var failed map[string]any
+	h.Until("the backup has failed", func() bool {
+		failed = send(h, http.MethodGet, "/backups/"+at(task, "backup.guid").(string), "", demo).JSON(t)
+		return at(failed, "status.name") == "FAILED"
+	})
+	if info, _ := failed["statusInfo"].(string); !strings.Contains(info, "was removed") {
+		t.Errorf("the backup says %q", info)
+	}
+	h.Until("nothing is left of what was taken", func() bool { return len(h.Snapshots()) == 0 })
 }

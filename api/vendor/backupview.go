@@ -49,7 +49,7 @@ func backupView(p service.Point) backup {
 		v.Warned, v.Warnings = true, append(v.Warnings, p.Damaged)
 	}
 	if j := p.Made; j != nil && j.Params.Spread > farApart {
-		v.Warned, v.Warnings = true, append(v.Warnings, fmt.Sprintf("The snapshots of its volumes are %s apart.", j.Params.Spread.Round(time.Millisecond)))
+		v.Warned, v.Warnings = true, append(v.Warnings, fmt.Sprintf("The snapshots of its volumes are up to %s apart.", j.Params.Spread.Round(time.Millisecond)))
 	}
 	if p.Server != nil {
 		for _, d := range p.Server.Disks {

@@ -10,7 +10,7 @@ var (
 		{names: "from", text: "Only of this time or later, in milliseconds."}, {names: "to", text: "Only of this time or earlier, in milliseconds."},
 		{names: "type", text: "Only of one of these types.", words: backupTypes, many: true},
 		{names: "min-size", text: "Only what stored so many bytes at least."},
-		{names: "backup-destination", text: "Only in this destination."}, {names: "node", text: "Only what this manager stored; of the integration account."},
+		{names: "backup-destination", text: "Only in this destination."}, {names: "node", text: "Only what this manager stored, and servers whose snapshots it took; of the integration account."},
 		{names: "schedule", text: "Only what this schedule made."}, {names: "backup-policy", text: "Only what these policies made.", many: true}, {names: "backup-rule", text: "Only what this rule made."},
 		{names: "protected-entity-type", text: "`VM`; any other finds nothing."},
 		managerAsk,
