@@ -266,6 +266,12 @@ func (t *task) serverRequest(ctx context.Context, plan *stowage.Rebuild) (cloud.
 		if err != nil {
 			return req, err
 		}
+		// Whoever restored it may have died as the volume was all that was left to free.
+		if j.Lock == stowage.LockHeld {
+			if _, err := t.freeEnded(ctx, j); err != nil {
+				return req, err
+			}
+		}
 		disk := d.ServerDisk
 		disk.VolumeID = j.VolumeID
 		req.Volumes = append(req.Volumes, disk)

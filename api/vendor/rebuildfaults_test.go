@@ -72,6 +72,26 @@ func TestARestoreIsCancelledWhileSomethingIsMadeForIt(t *testing.T) {
 	}
 }
 
+// Whoever restored the volumes may die, or not reach Cinder, as they are all that is left to
+// free: the server takes them all the same, and does not wait for a sweep.
+func TestAServerIsBuiltOfAVolumeThatNobodyFreedYet(t *testing.T) {
+	h, id, _ := smallFarm(t, time.Minute)
+	_, _, backup := exported(h, id, "FULL")
+	h.Cinder.Before("Release", func(string) error {
+		if len(rows(t, send(h, http.MethodGet, "/tasks?type=IMPORT&state=RUNNING", "", demo))) == 0 {
+			return stowage.Errorf(stowage.Unavailable, "Cinder is away.")
+		}
+		return nil
+	})
+	next := importOf(h, builtAgain(h, backup))
+	if got := ended(h, guidOf(next)); at(got, "state.name") != "FINISHED" || len(h.Servers.List()) != 2 {
+		t.Errorf("the task is %v", got)
+	}
+	if !h.LogContains("volume not freed, a sweep will") {
+		t.Error("the volume was free")
+	}
+}
+
 // awaitBackup waits until a backup is free again.
 func awaitBackup(h *harness.Harness, backup map[string]any) {
 	h.T.Helper()
