@@ -95,9 +95,9 @@ func FreeVolume(ctx context.Context, v Volumes, volumeID, owner, attachment stri
 }
 
 // SpoilVolume frees the volume and shows on it that its contents are not to be
-// trusted, unless somebody else has taken it meanwhile. Unavailable: it is
-// still being made.
-func SpoilVolume(ctx context.Context, v Volumes, volumeID, owner, attachment string) (found bool, err error) {
+// trusted, unless somebody else has taken it meanwhile, or it is of a project by
+// now that is not ours. Unavailable: it is still being made.
+func SpoilVolume(ctx context.Context, v Volumes, volumeID, owner, attachment string, ours func(projectID string) bool) (found bool, err error) {
 	if found, err = FreeVolume(ctx, v, volumeID, owner, attachment); err != nil {
 		return found, err
 	}
@@ -107,6 +107,8 @@ func SpoilVolume(ctx context.Context, v Volumes, volumeID, owner, attachment str
 		return found, nil
 	case err != nil:
 		return found, fmt.Errorf("look at volume %s: %w", volumeID, err)
+	case !ours(vol.ProjectID):
+		return found, nil
 	case vol.Status == stowage.VolumeCreating || vol.Status == stowage.VolumeDownloading:
 		return found, stowage.Errorf(stowage.Unavailable, "volume %s is still being created", volumeID)
 	case vol.Status != stowage.VolumeAvailable:

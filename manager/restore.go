@@ -246,17 +246,15 @@ func (m *Manager) tidy(ctx context.Context, j stowage.Job) {
 // freeEnded frees the volume of a job that has ended, and marks it if a restore spoilt it:
 // not one that is another project's by now.
 func (m *Manager) freeEnded(ctx context.Context, j stowage.Job) (found bool, err error) {
-	free := cloud.FreeVolume
 	if j.Kind == stowage.JobRestore && j.State != stowage.JobFinished && (j.Params.Touched || j.Params.NewVolume) {
-		vol, err := m.Volumes.Volume(ctx, j.VolumeID)
-		if err != nil && stowage.CodeOf(err) != stowage.NotFound {
-			return false, err
-		}
-		if j.CheckOwner(vol.ProjectID) == nil {
-			free = cloud.SpoilVolume
-		}
+		return cloud.SpoilVolume(ctx, m.Volumes, j.VolumeID, j.ID, j.AttachmentID, ours(j))
 	}
-	return free(ctx, m.Volumes, j.VolumeID, j.ID, j.AttachmentID)
+	return cloud.FreeVolume(ctx, m.Volumes, j.VolumeID, j.ID, j.AttachmentID)
+}
+
+// ours tells whether a project is the one that the job's volume was of.
+func ours(j stowage.Job) func(projectID string) bool {
+	return func(projectID string) bool { return j.CheckOwner(projectID) == nil }
 }
 
 // tidySnapshots removes the snapshots of a job that has ended, or keeps what the next
@@ -284,7 +282,7 @@ func (m *Manager) spoilOrphan(ctx context.Context, j stowage.Job) (found bool, e
 		return false, err
 	}
 	for _, v := range volumes {
-		if _, err := cloud.SpoilVolume(ctx, m.Volumes, v.ID, j.ID, ""); err != nil {
+		if _, err := cloud.SpoilVolume(ctx, m.Volumes, v.ID, j.ID, "", ours(j)); err != nil {
 			return false, err
 		}
 	}

@@ -12,9 +12,9 @@ import (
 func TestABackupUnderWayTellsHowItGetsOn(t *testing.T) {
 	h := harness.New(t)
 	m := h.Manager("m1")
-	m.Lease = 600 * time.Millisecond // renewed, and with it the progress told, every 100 ms
+	m.Lease = 6 * time.Second // renewed, and with it the progress told, every second
 	goOn := make(chan struct{})
-	h.Stores.On(drivertest.OpPut, "root").Run(func() { <-goOn })
+	h.Stores.On(drivertest.OpPut, "root").Always().Run(func() { <-goOn })
 	h.Start(m)
 	h.Volume("9", size)
 	id := h.Create("9")

@@ -12,7 +12,7 @@ import (
 	"github.com/stowage/stowage/internal/harness"
 )
 
-// daily has a policy with a daily report to a list of demo's, as of yesterday.
+// daily has a policy with a daily report to a list of demo's, as of today.
 func daily(t *testing.T) (h *harness.Harness, policy string) {
 	t.Helper()
 	h = clouded(t)
@@ -21,9 +21,6 @@ func daily(t *testing.T) (h *harness.Harness, policy string) {
 	s, _ := soon(h, "S", "FULL", "")
 	p := policyOf(h, "Gold", `["10"]`, s, "")
 	good(h, http.MethodPut, "/policies/vm-backup/"+guidOf(p), fmt.Sprintf(`{"name":"Gold","active":true,"dailyReportEnabled":true,"mailingList":{"guid":%q}}`, guidOf(l)), demo)
-	if err := h.Exec(`UPDATE policies SET created_at = 1`); err != nil {
-		t.Fatal(err)
-	}
 	return h, guidOf(p)
 }
 
@@ -56,6 +53,9 @@ func TestADailyReportIsMailedOnceByWhicheverManager(t *testing.T) {
 	h, policy := daily(t)
 	yesterday := h.Clock.Now().UTC()
 	tomorrowAt(h, 5)
+	if err := h.Exec(`UPDATE policies SET created_at = 1`); err != nil {
+		t.Fatal(err)
+	}
 	const early = 1 // that of the day before: this day is not yet told of
 	mailed(h, early)
 	tomorrowAt(h, -24+6)
@@ -146,9 +146,6 @@ func TestTheReportOfAnOperatorsPolicyGoesToAListOfHisOnly(t *testing.T) {
 	}
 	if a := send(h, http.MethodDelete, tenants, "", demo); a.Status != http.StatusNoContent {
 		t.Errorf("%d %s", a.Status, a.Body)
-	}
-	if err := h.Exec(`UPDATE policies SET created_at = 1`); err != nil {
-		t.Fatal(err)
 	}
 	tomorrowAt(h, 7)
 	mailed(h, 1)

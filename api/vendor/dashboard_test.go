@@ -19,6 +19,9 @@ import (
 func busy(t *testing.T) *harness.Harness {
 	t.Helper()
 	h := clouded(t)
+	if now := h.Clock.Now(); now.Add(2*time.Minute).UTC().Day() != now.UTC().Day() {
+		h.Clock.Step(3 * time.Minute) // all of it is of one day
+	}
 	look(h)
 	h.Await(h.Create("9"), stowage.BackupAvailable)
 	h.Await(h.Create("10"), stowage.BackupAvailable)

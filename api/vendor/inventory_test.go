@@ -42,8 +42,15 @@ func withTotal(a answer) answer { a.Header.Set("X-Total-Count", "999"); return a
 // the volume 10, which stands alone.
 func clouded(t *testing.T) *harness.Harness {
 	t.Helper()
-	h := harness.New(t)
-	h.Start(h.Manager("m1"))
+	h, _ := managed(t)
+	return h
+}
+
+// managed is clouded, with what stops the manager.
+func managed(t *testing.T) (h *harness.Harness, stop func()) {
+	t.Helper()
+	h = harness.New(t)
+	stop = h.Start(h.Manager("m1"))
 	h.Volume("9", 1000)
 	h.Volume("10", 1000)
 	h.Nova.Change(func(v *cloud.Volume) {
@@ -62,7 +69,7 @@ func clouded(t *testing.T) *harness.Harness {
 	}, h.Clock.Now())
 	h.Nova.Set(cloud.Server{ID: "srv-2", ProjectID: "alt", Name: "db", Status: "SHUTOFF"}, h.Clock.Now())
 	look(h)
-	return h
+	return h, stop
 }
 
 func names(list []map[string]any) (out []string) {

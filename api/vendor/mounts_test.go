@@ -147,7 +147,11 @@ func TestAMountEndsWhenItIsToldToAndCanBeHadAgain(t *testing.T) {
 }
 
 func TestAMountEndsWhenItsTimeIsOver(t *testing.T) {
-	h := backedUp(t)
+	h, stop := backedUpBy(t)
+	stop()
+	m := h.Manager("m1")
+	m.Lease = time.Hour // or a sweep finds it lost before it is renewed
+	h.Start(m)
 	at10 := h.Clock.Now().Add(10 * time.Minute).UnixMilli()
 	guid, _ := mounted(t, h, fmt.Sprintf(`{"backupLocation": {"backup": {"guid": %%q}}, "unmountTime": %d.0}`, at10))
 	if m := send(h, http.MethodGet, "/mounted-backups/"+guid, "", demo).JSON(t); at(m, "unmountTime") != float64(at10) {

@@ -54,12 +54,19 @@ var demo = token("demo:demo")
 // backedUp has a manager, and an available backup of demo's volume 9.
 func backedUp(t *testing.T) *harness.Harness {
 	t.Helper()
-	h := harness.New(t)
-	h.Start(h.Manager("m1"))
+	h, _ := backedUpBy(t)
+	return h
+}
+
+// backedUpBy is backedUp, with what stops the manager.
+func backedUpBy(t *testing.T) (h *harness.Harness, stop func()) {
+	t.Helper()
+	h = harness.New(t)
+	stop = h.Start(h.Manager("m1"))
 	h.Volume("9", 300_000)
 	h.Await(h.Create("9"), stowage.BackupAvailable)
 	h.Until("the volume is free", func() bool { return h.VolumeStatus("9") == stowage.VolumeAvailable })
-	return h
+	return h, stop
 }
 
 func TestAJobIsATaskABackupAndAWorkflow(t *testing.T) {

@@ -146,16 +146,18 @@ func TestAWebhookThatFailsIsCalledAgainWithPauses(t *testing.T) {
 			return d["attempts"] == times && d["lastAttempt"] != nil && d["responseStatus"] != nil
 		})
 	}
+	begun := time.Now()
 	if a := send(h, http.MethodPost, "/webhooks/"+guidOf(hook)+"/test", "", demo); a.Status != http.StatusAccepted || a.JSON(t)["eventType"] != "io.stowage.webhook.test" {
 		t.Fatalf("%d %s", a.Status, a.Body)
 	}
 	tried(1)
+	took := time.Since(begun).Milliseconds()
 	d := delivery()
 	if at(d, "state.name") != "WAITING" || d["responseStatus"] != 500.0 || d["response"] != "not now" || d["statusInfo"] != "It answered 500." {
 		t.Errorf("the delivery is %v", d)
 	}
-	// With a jitter of a half: 3/4 of 10 s.
-	if pause := d["nextAttempt"].(float64) - d["lastAttempt"].(float64); pause < 7400 || pause > 9000 {
+	// With a jitter of a half: 3/4 of 10 s, from the end of an attempt.
+	if pause := d["nextAttempt"].(float64) - d["lastAttempt"].(float64); pause < 7400 || pause > 7600+float64(took) {
 		t.Errorf("the next attempt is after %v ms", pause)
 	}
 	h.Clock.Step(10 * time.Second)

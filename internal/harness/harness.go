@@ -237,7 +237,7 @@ func (h *Harness) Manager(host string) *manager.Manager {
 		}}},
 		Host: host, Instance: uuid.NewString(), Version: "test", NewID: uuid.NewString, Now: h.Clock.Now, Log: h.log.With("host", host),
 		SweepInterval: 200 * time.Millisecond, ReportInterval: 1000 * time.Millisecond, RetryDelay: time.Millisecond,
-		Box: h.box(), Caller: webhook.NewCaller(webhook.Options{Guard: Here, Timeout: 2 * time.Second, TLS: h.Trust, Now: h.Clock.Now, Version: "test"}),
+		Box: h.box(), Caller: webhook.NewCaller(webhook.Options{Guard: Here, Timeout: 20 * time.Second, TLS: h.Trust, Now: h.Clock.Now, Version: "test"}),
 		Jitter:    func() float64 { return 0.5 },
 		RingAgain: 100 * time.Millisecond, GraceTime: 5 * time.Second, OpenImage: h.Files.open, MaxMounts: 2, DailyReportHour: 6 * time.Hour,
 	})
@@ -270,10 +270,11 @@ func (h *Harness) Start(m *manager.Manager) (stop func()) {
 	return stop
 }
 
-// Until waits for something to become true, at most half a minute.
+// Until waits for something to become true, at most two minutes: a loaded machine may
+// take its time.
 func (h *Harness) Until(what string, true func() bool) {
 	h.T.Helper()
-	deadline := time.Now().Add(30 * time.Second)
+	deadline := time.Now().Add(2 * time.Minute)
 	for !true() {
 		if time.Now().After(deadline) {
 			h.T.Fatalf("waited in vain until %s", what)
