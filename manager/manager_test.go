@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -164,9 +165,13 @@ func deadly(t *testing.T, h *harness.Harness, die func(h *harness.Harness, now f
 		fn(m)
 	}
 	m.Now = time.Now // what it renews is not worth anything once the clock is stepped
-	die(h, func() {
+	// A sweep may come by while it dies.
+	now := sync.OnceFunc(func() {
 		close(dead)
 		cancel()
+	})
+	die(h, func() {
+		now()
 		<-buried
 	})
 	ended := make(chan error, 1)
@@ -428,7 +433,13 @@ func TestShutdownGivesRunningWorkBack(t *testing.T) {
 	stop := h.Start(m)
 	id := h.Create("9")
 	<-begun
-	time.AfterFunc(50*time.Millisecond, func() { close(release) })
+	go func() { // once it stops, or a busy machine lets the backup end before
+		for !h.LogContains("no more new work") {
+			time.Sleep(time.Millisecond)
+		}
+		time.Sleep(50 * time.Millisecond)
+		close(release)
+	}()
 	stop()
 	jobs, err := h.DB.BackupJobs(t.Context(), 1)
 	if err != nil || jobs[0].State != stowage.JobQueued {
@@ -444,13 +455,13 @@ func TestTheEndOfAJobDoesNotCutItsTidyingShort(t *testing.T) {
 	h := harness.New(t)
 	h.Volume("9", size)
 	m := h.Manager("m1")
-	m.Lease = 300 * time.Millisecond // renewed every 50 ms
+	m.Lease = 6 * time.Second // renewed every second
 	m.SweepInterval = time.Hour
 	h.Start(m)
 	id := h.Create("9")
 	h.Await(id, stowage.BackupAvailable)
 	h.Until("the backup's lock is given back", func() bool { return h.VolumeStatus("9") == stowage.VolumeAvailable })
-	h.Cinder.Before("Release", func(string) error { <-time.After(200 * time.Millisecond); return nil })
+	h.Cinder.Before("Release", func(string) error { <-time.After(1500 * time.Millisecond); return nil })
 	restore(t, h, id, `{"restore": {"volume_id": 9}}`)
 	h.Await(id, stowage.BackupAvailable)
 	clean(t, h, "9")

@@ -76,17 +76,19 @@ type demonstration struct {
 }
 
 func (d *demonstration) call(ctx context.Context, method, path string, request, answer any) error {
-	var body io.Reader
-	shown := ""
-	if request != nil {
-		data, err := json.Marshal(request)
-		if err != nil {
+	body, err := json.Marshal(request)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(d.out, "\n$ curl -X %s -H 'X-Auth-Token: %s' -d '%s' %s%s\n", method, demoToken, body, d.base, path)
+	data, err := d.do(ctx, method, path, body)
+	// The manager begins together with the demo, and may not have reported itself yet.
+	for begun := time.Now(); errors.Is(err, errNotYet) && time.Since(begun) < time.Minute; {
+		if err := pause(ctx); err != nil {
 			return err
 		}
-		body, shown = bytes.NewReader(data), fmt.Sprintf(" -d '%s'", data)
+		data, err = d.do(ctx, method, path, body)
 	}
-	fmt.Fprintf(d.out, "\n$ curl -X %s -H 'X-Auth-Token: %s'%s %s%s\n", method, demoToken, shown, d.base, path)
-	data, err := d.do(ctx, method, path, body)
 	fmt.Fprintf(d.out, "%s\n", bytes.TrimSpace(data))
 	if err != nil {
 		return err
@@ -94,8 +96,19 @@ func (d *demonstration) call(ctx context.Context, method, path string, request, 
 	return json.Unmarshal(data, answer)
 }
 
-func (d *demonstration) do(ctx context.Context, method, path string, body io.Reader) ([]byte, error) {
-	req, err := http.NewRequestWithContext(ctx, method, d.base+path, body)
+var errNotYet = errors.New("the service is not there yet")
+
+func pause(ctx context.Context) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(100 * time.Millisecond):
+		return nil
+	}
+}
+
+func (d *demonstration) do(ctx context.Context, method, path string, body []byte) ([]byte, error) {
+	req, err := http.NewRequestWithContext(ctx, method, d.base+path, bytes.NewReader(body))
 	if err != nil {
 		return nil, err
 	}
@@ -108,6 +121,9 @@ func (d *demonstration) do(ctx context.Context, method, path string, body io.Rea
 	data, err := io.ReadAll(io.LimitReader(res.Body, 1<<20))
 	if err == nil && res.StatusCode >= 300 {
 		err = fmt.Errorf("%s %s: %s", method, path, res.Status)
+		if res.StatusCode == http.StatusServiceUnavailable {
+			err = fmt.Errorf("%w: %w", err, errNotYet)
+		}
 	}
 	return data, err
 }
@@ -138,10 +154,8 @@ func (d *demonstration) await(ctx context.Context, path, status string) error {
 		case "error":
 			return fmt.Errorf("the backup failed: %s", seen.Backup.Reason)
 		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(100 * time.Millisecond):
+		if err := pause(ctx); err != nil {
+			return err
 		}
 	}
 }

@@ -23,7 +23,7 @@ ceph_up() {
     wait_for ceph-mgr ceph_knows_free_space
 }
 
-ceph_admin() { timeout 30 ceph -c "$CEPH_CONF" --connect-timeout 20 "$@" >/dev/null; }
+ceph_admin() { timeout 120 ceph -c "$CEPH_CONF" --connect-timeout 60 "$@" >/dev/null; }
 
 # enforce_settings: an OSD on a file is taken for a spinning disk and would write
 # data twice. run_dir and admin_socket: or two stacks meet in /var/run/ceph.

@@ -69,11 +69,17 @@ log_level = INFO
 CNF
 }
 
+# By itself Swift waits for a container's server for one second, and leaves the
+# listing to an updater if that one is busy.
+#
 # The updaters only repeat what the servers could not do at once and sum up
 # containers for the account; every ten seconds would keep a core busy.
 swift_server_conf() { # KIND PORT WORKERS
     swift_common_conf "$2" "$3"
     cat <<CNF
+conn_timeout = 20
+node_timeout = 60
+container_update_timeout = 60
 
 [pipeline:main]
 pipeline = healthcheck $1-server
@@ -104,6 +110,9 @@ pipeline = catch_errors gatekeeper healthcheck proxy-logging cache listing_forma
 [app:proxy-server]
 use = egg:swift#proxy
 account_autocreate = true
+conn_timeout = 20
+node_timeout = 60
+error_suppression_limit = 1000
 allow_account_management = true
 
 [filter:authtoken]

@@ -200,9 +200,18 @@ func TestProcesses(t *testing.T) {
 	}
 	// A change runs to its end.
 	ctx, cancel = context.WithCancel(t.Context())
-	time.AfterFunc(50*time.Millisecond, cancel)
+	begun := filepath.Join(t.TempDir(), "begun")
+	go func() {
+		for {
+			if _, err := os.Stat(begun); err == nil || t.Context().Err() != nil {
+				break
+			}
+			time.Sleep(time.Millisecond)
+		}
+		cancel()
+	}()
 	out.Reset()
-	change := sh("sleep 0.3; echo done")
+	change := sh("touch " + begun + "; sleep 0.3; echo done")
 	change.Changes = true
 	if err := p.Run(ctx, change, &out); err != nil || out.String() != "done\n" {
 		t.Errorf("a change that nobody waits for: %q, %v", out.String(), err)

@@ -153,6 +153,9 @@ func (s *site) says(b backup, words ...string) {
 // The middle of things. Each waits until some of the work is seen from outside
 // to be done, freezes the manager there, and makes sure that some is left.
 
+// hurry has the managers that are started from now on work as fast as they can.
+func (s *site) hurry() { s.slow, s.smallPacks = false, true }
+
 func (s *site) freezeMidBackup(m *process) {
 	s.Helper()
 	before := len(s.demo.objects(s.container))

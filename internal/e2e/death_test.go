@@ -29,6 +29,7 @@ func TestWorkSurvivesTheDeathOfItsManager(t *testing.T) {
 				s := deploy(t, plan{slow: true, options: map[string]string{"lease_time": again.lease}})
 				story(s, func(m *process) {
 					m.kill()
+					s.hurry()
 					s.manager(again.host)
 				})
 				s.settled()

@@ -8,7 +8,7 @@ import (
 )
 
 // A loaded machine may take its time; what never comes is noticed all the same.
-const patience = 2 * time.Minute
+const patience = 5 * time.Minute
 
 // until asks again and again whether something has become so. It is the only
 // place that sleeps.

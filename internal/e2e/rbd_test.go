@@ -87,13 +87,13 @@ func fill(t testing.TB, volume string, size int64, pieces iter.Seq[piece]) {
 	}
 }
 
-// dots are 64 KiB of random bytes in each of so many pieces of 4 MiB: much to
+// dots are 128 KiB of random bytes in each of so many pieces of 4 MiB: much to
 // do for little data.
 func dots(seed string, n int) iter.Seq[piece] {
 	return func(yield func(piece) bool) {
 		random := rand.NewChaCha8(sha256.Sum256([]byte(seed)))
 		for i := range int64(n) {
-			data := make([]byte, 64*kib)
+			data := make([]byte, 128*kib)
 			random.Read(data)
 			if !yield(piece{i*4*mib + i%60*64*kib, data}) {
 				return

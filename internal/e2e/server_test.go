@@ -330,8 +330,8 @@ func TestAScheduleFiresAndRetentionRemoves(t *testing.T) {
 	s.manager("m2") // only one of them begins a run
 	source, want := s.source(8)
 	demo, _ := s.staff()
-	soon := func() int64 {
-		at := time.Now().UTC().Add(4 * time.Second)
+	hour := func(after time.Duration) int64 {
+		at := time.Now().UTC().Add(after)
 		return at.Sub(at.Truncate(24 * time.Hour)).Milliseconds()
 	}
 	// The container becomes one that the service may use.
@@ -340,7 +340,7 @@ func TestAScheduleFiresAndRetentionRemoves(t *testing.T) {
 	s.free(source)
 
 	schedule := fields{"name": "nightly", "type": "VM_BACKUP", "backupType": "FULL", "executionType": "TIME", "startWindowLength": 3600000, "active": true}
-	schedule["hour"] = soon()
+	schedule["hour"] = hour(12 * time.Hour) // until there is something to do
 	var sched, policy thing
 	demo.call(http.MethodPost, "/schedules", schedule).want(t, 200).into(t, &sched)
 	demo.call(http.MethodPost, "/policies/vm-backup", fields{"name": "gold", "vms": []string{source}, "rules": []fields{{
@@ -349,16 +349,21 @@ func TestAScheduleFiresAndRetentionRemoves(t *testing.T) {
 			"backupRetentionSettings": fields{"retentionKeepLastNFull": "1"},
 		}},
 	}}}).want(t, 200).into(t, &policy)
+	// over has it fire, for the n-th time, and waits for all that comes of it.
 	over := func(n int) {
 		t.Helper()
+		for soon := false; !soon; { // a change that takes too long makes it due tomorrow
+			schedule["hour"] = hour(6 * time.Second)
+			var now struct{ NextRun int64 }
+			demo.call(http.MethodPut, "/schedules/"+sched.GUID, schedule).want(t, 200).into(t, &now)
+			soon = time.UnixMilli(now.NextRun).Before(time.Now().Add(time.Hour))
+		}
 		until(t, fmt.Sprintf("%d runs and their cleanups are over", n), func() bool {
 			return len(demo.list("/tasks?type=BACKUP_CLEANUP&state=FINISHED")) == n && len(demo.list("/tasks?state=RUNNING&state=QUEUED")) == 0
 		})
 	}
 	over(1)
 	first := demo.list("/backups?backup-policy=" + policy.GUID)
-	schedule["hour"] = soon()
-	demo.call(http.MethodPut, "/schedules/"+sched.GUID, schedule).want(t, 200)
 	over(2)
 	left := demo.list("/backups?backup-policy=" + policy.GUID)
 	if len(first) != 1 || len(left) != 1 || left[0].GUID == first[0].GUID {

@@ -135,7 +135,7 @@ func (s *site) confOf(h hostConf) string {
 	options := map[string]string{
 		"debug": "true", "host": h.host, "state_path": h.state, "enabled_backends": h.enabled,
 		"transport_url": strings.TrimSuffix(env("TRANSPORT_URL"), "/") + "/" + s.vhost,
-		"bind_host":     "127.0.0.1", "bind_port": "1", "report_interval": "1", "service_down_time": "5",
+		"bind_host":     "127.0.0.1", "bind_port": "1", "report_interval": "1", "service_down_time": "30",
 		"periodic_interval": "1", "lease_time": "8", "graceful_shutdown_timeout": "60",
 	}
 	if s.base != "" {

@@ -16,7 +16,7 @@ import (
 
 const (
 	// patience is how long a thing that must happen may take.
-	patience = 20 * time.Second
+	patience = 2 * time.Minute
 	// silence is how long we listen to believe that nothing comes.
 	silence = 300 * time.Millisecond
 )
