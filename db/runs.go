@@ -169,10 +169,11 @@ func (d *DB) RenewEntry(ctx context.Context, e stowage.Entry, job string) error 
 	})
 }
 
-// LockLeft reports whether a job that has ended may still hold a volume.
-func (d *DB) LockLeft(ctx context.Context, volume string) (bool, error) {
-	n, err := d.count(ctx, "look for locks on volume "+volume, `SELECT COUNT(*) FROM jobs WHERE volume_id = ? AND lock_state IN (?, ?) AND state IN (?, ?, ?)`,
-		[]any{volume, stowage.LockWanted, stowage.LockHeld, stowage.JobFinished, stowage.JobFailed, stowage.JobCancelled})
+// Held reports whether a job other than this one may hold a volume: it has locked it, or
+// tried to, and has not given it back yet, even if it has ended.
+func (d *DB) Held(ctx context.Context, volume, but string) (bool, error) {
+	n, err := d.count(ctx, "look for locks on volume "+volume, `SELECT COUNT(*) FROM jobs WHERE lock_state IN (?, ?) AND (lock_state = ? OR state <> ?) AND volume_id = ? AND id <> ?`,
+		[]any{stowage.LockHeld, stowage.LockWanted, stowage.LockHeld, stowage.JobQueued, volume, but})
 	return n > 0, err
 }
 

@@ -215,7 +215,7 @@ func (t *task) lockVolume(ctx context.Context, status string) error {
 			return err
 		}
 		if attachment, vol, err = cloud.TakeVolume(ctx, t.Volumes, t.job.VolumeID, t.job.ID, status); err != nil {
-			return fmt.Errorf("lock the volume: %w", err)
+			return t.whileHeld(ctx, fmt.Errorf("lock the volume: %w", err), t.job.VolumeID)
 		}
 	}
 	if t.job.Lock == stowage.LockHeld && t.job.AttachmentID == attachment {

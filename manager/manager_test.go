@@ -409,6 +409,30 @@ func TestJobsBeyondTheQueueTimeoutAreEnded(t *testing.T) {
 	}
 }
 
+// The database fails between two statements: no backup is left in a status that nobody
+// brings it out of.
+func TestAnOverdueJobWhoseBackupIsNotReadEndsLater(t *testing.T) {
+	h := harness.New(t)
+	h.Volume("9", size)
+	stop := h.Start(h.Manager("m1"))
+	stop()
+	id := h.Create("9")
+	h.Clock.Step(25 * time.Hour)
+	if err := h.Exec(`ALTER TABLE backups RENAME COLUMN description TO away`); err != nil {
+		t.Fatal(err)
+	}
+	other := h.Manager("m2")
+	other.Backends = nil
+	stop = h.Start(other)
+	h.Until("it is looked at", func() bool { return h.LogContains("its backup not read yet") })
+	if err := h.Exec(`ALTER TABLE backups RENAME COLUMN away TO description`); err != nil {
+		t.Fatal(err)
+	}
+	h.Await(id, stowage.BackupError)
+	h.Until("the volume is free", func() bool { return h.VolumeStatus("9") == stowage.VolumeAvailable })
+	stop()
+}
+
 func TestADisabledManagerTakesNoNewWork(t *testing.T) {
 	h := harness.New(t)
 	h.Volume("9", size)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"slices"
 	"time"
 
 	"github.com/stowage/stowage"
@@ -22,7 +23,9 @@ const SourceMark = "src_backup_id"
 // doRestore: lock, write, metadata of a new volume, end, free the volume.
 func (t *task) doRestore(ctx context.Context) error {
 	if t.job.VolumeID == "" {
-		return stowage.Errorf(stowage.Unavailable, "The volume to restore to was never made: the API server stopped. Restore again.")
+		if err := t.makeTarget(ctx); err != nil {
+			return err
+		}
 	}
 	if err := t.findTarget(ctx); err != nil {
 		return transient(err)
@@ -120,6 +123,33 @@ func (g *guarded) WriteZeroes(offset, length int64) error {
 		return errLost
 	}
 	return g.Target.WriteZeroes(offset, length)
+}
+
+// makeTarget makes the new volume of a part of a server's restore, if whoever began that
+// could not. Others are made by their users' rights.
+func (t *task) makeTarget(ctx context.Context) error {
+	never := stowage.Errorf(stowage.Unavailable, "The volume to restore to was never made: the API server stopped. Restore again.")
+	if t.job.ParentID == "" || !t.job.Params.NewVolume || t.Verbs == nil || t.Verbs.Servers == nil {
+		return never
+	}
+	whole, err := t.DB.Job(ctx, t.job.ParentID)
+	if err != nil {
+		return transient(err)
+	}
+	plan := whole.Params.Rebuild
+	if plan == nil {
+		return never
+	}
+	at := slices.IndexFunc(plan.Disks, func(d stowage.RebuildDisk) bool { return d.JobID == t.job.ID })
+	if at < 0 {
+		return never
+	}
+	vol, err := t.Verbs.MakeVolume(ctx, t.job, t.backup, plan.Disks[at])
+	if err != nil {
+		return t.later(err)
+	}
+	t.job.VolumeID = vol.ID
+	return transient(t.DB.Note(ctx, t.job, t.Now()))
 }
 
 // findTarget completes what the API had no time to: where the volume is. A

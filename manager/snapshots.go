@@ -47,7 +47,7 @@ func (t *task) doSnapshot(ctx context.Context) error {
 	taken, note, err := t.takePicture(ctx, servers, what)
 	told(err)
 	if err != nil {
-		return transient(err)
+		return transient(t.whileHeld(ctx, err, what.volumes...))
 	}
 	snap := stowage.EntitySnapshot{ID: t.job.ID, TakenAt: at, Volumes: []stowage.VolumeSnapshot{}}
 	for _, v := range what.volumes {
@@ -201,6 +201,9 @@ func (m *Manager) lateSnapshots(ctx context.Context, j stowage.Job) error {
 	snap, err := m.DB.Snapshot(ctx, db.Scope{}, j.ID)
 	if err != nil && stowage.CodeOf(err) != stowage.NotFound {
 		return err
+	}
+	if snap.Status == stowage.SnapshotTaking { // a node of the database has not heard of its end yet
+		return stowage.Errorf(stowage.Unavailable, "The end of snapshot %s is not to be read yet.", j.ID)
 	}
 	if err := servers.RemoveServerSnapshots(ctx, j.ProjectID, j.ID, func(string) bool { return false }); err != nil {
 		return err

@@ -2,6 +2,7 @@ package manager
 
 import (
 	"context"
+	"time"
 
 	"github.com/stowage/stowage"
 	"github.com/stowage/stowage/db"
@@ -144,8 +145,16 @@ func (t *task) overdue(ctx context.Context) {
 	if !t.job.WindowEnd.IsZero() {
 		why = "The job did not begin inside its window."
 	}
-	if err := t.readBackup(ctx); err != nil {
-		t.log.WarnContext(ctx, "its backup not read", "error", err)
+	err := t.readBackup(ctx)
+	for until := t.Now().Add(t.Lease / 2); err != nil && stowage.CodeOf(err) != stowage.NotFound; err = t.readBackup(ctx) {
+		t.log.WarnContext(ctx, "its backup not read yet", "error", err)
+		if ctx.Err() != nil || t.Now().After(until) {
+			return // whoever finds it when this claim has run out ends it, with its backup
+		}
+		pause(ctx, time.Second)
+	}
+	if err != nil {
+		t.log.WarnContext(ctx, "it has no backup", "error", err)
 		t.end(ctx, db.JobEnd{State: stowage.JobFailed, Error: why, Now: t.Now()}, nil)
 		return
 	}

@@ -24,6 +24,24 @@ func (t *task) later(err error) error {
 	return &again{cause: err, after: t.RetryDelay, free: true}
 }
 
+// whileHeld has a job that Cinder refuses a volume tried again while another job of ours has
+// that volume, for as long as jobs may wait.
+func (t *task) whileHeld(ctx context.Context, err error, volumes ...string) error {
+	if code := stowage.CodeOf(err); code != stowage.Conflict && code != stowage.Invalid || t.Now().Sub(t.job.CreatedAt) > t.QueueTimeout {
+		return err
+	}
+	for _, v := range volumes {
+		held, look := t.DB.Held(ctx, v, t.job.ID)
+		if look != nil {
+			return errors.Join(err, look)
+		}
+		if held {
+			return &again{cause: stowage.Wrap(stowage.Unavailable, err, "Volume %s is being backed up or restored.", v), after: t.RetryDelay, free: true}
+		}
+	}
+	return err
+}
+
 // doWhole does what a server's backup needs by way of those of its volumes.
 func (t *task) doWhole(ctx context.Context) error {
 	if t.Verbs == nil {
@@ -92,6 +110,13 @@ func (t *task) doRestoreWhole(ctx context.Context) error {
 func (t *task) restoreDisks(ctx context.Context) error {
 	if t.job.Params.Rebuild == nil || t.Verbs == nil || t.Verbs.Servers == nil {
 		return stowage.Errorf(stowage.Invalid, "This manager cannot restore servers.")
+	}
+	begun, err := t.DB.PartJobs(ctx, t.job.ID)
+	if err == nil && t.job.Params.Rebuild.Overwrite && len(begun) == 0 {
+		err = t.Verbs.MayOverwrite(ctx, t.job)
+	}
+	if err != nil {
+		return err
 	}
 	var wish error
 	for _, d := range t.job.Params.Rebuild.Disks {

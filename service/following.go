@@ -180,11 +180,12 @@ func (s *Service) ask(ctx context.Context, r stowage.Run, e *stowage.Entry) (ski
 		return "", stowage.Wrap(stowage.Unavailable, err, "%s", j.Error)
 	}
 	if stowage.CodeOf(err) == stowage.Invalid {
-		// The lock of a try that was given up may have come after all: a sweep frees it.
-		if left, look := s.DB.LockLeft(ctx, e.EntityID); look != nil {
+		// Another job of ours has it; or the lock of a try that was given up has come
+		// after all, and a sweep frees it.
+		if left, look := s.DB.Held(ctx, e.EntityID, e.JobID); look != nil {
 			return "", look
 		} else if left {
-			return "", stowage.Wrap(stowage.Unavailable, err, "An earlier try may still hold the volume.")
+			return "", stowage.Wrap(stowage.Unavailable, err, "Volume %s is being backed up or restored.", e.EntityID)
 		}
 	}
 	return "", err

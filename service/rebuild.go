@@ -245,12 +245,35 @@ func (s *Service) RestoreDisk(ctx context.Context, parent stowage.Job, d stowage
 	if found, look := s.DB.Job(ctx, d.JobID); err != nil && look == nil && found.ID == d.JobID {
 		return nil // it is there, and tells by itself how it ends
 	}
-	if stowage.CodeOf(err) == stowage.Invalid {
-		if b, look := s.DB.Backup(ctx, db.Scope{}, d.BackupID); look == nil && b.Status == stowage.BackupRestoring {
+	if errors.Is(err, errNotRestorable) { // or was, a moment ago
+		if b, look := s.DB.Backup(ctx, db.Scope{}, d.BackupID); look == nil && (b.Status == stowage.BackupRestoring || b.Status == stowage.BackupAvailable) {
 			return stowage.Wrap(stowage.Unavailable, err, "The backup of volume %s is being restored by another.", d.VolumeID)
 		}
 	}
 	return err
+}
+
+// MayOverwrite tells whether all volumes that a plan overwrites are free, before the first
+// of them is touched. Unavailable: another job has one, and gives it back.
+func (s *Service) MayOverwrite(ctx context.Context, parent stowage.Job) error {
+	for _, d := range parent.Params.Rebuild.Disks {
+		vol, err := s.Volumes.Volume(ctx, d.VolumeID)
+		if err != nil {
+			return err
+		}
+		if vol.Status == stowage.VolumeAvailable {
+			continue
+		}
+		held, err := s.DB.Held(ctx, vol.ID, d.JobID)
+		if err != nil {
+			return err
+		}
+		if held {
+			return stowage.Errorf(stowage.Unavailable, "Volume %s is being backed up or restored.", vol.ID)
+		}
+		return errTargetNotAvailable
+	}
+	return nil
 }
 
 // DeletePart begins the deletion of a backup that is part of one being deleted.

@@ -42,9 +42,8 @@ func (s *Service) RestoreBackup(ctx context.Context, user cloud.User, scope db.S
 	if err != nil {
 		return none, err
 	}
-	notNow := stowage.Errorf(stowage.Invalid, "Invalid backup: Backup status must be available")
 	if b.Status != stowage.BackupAvailable {
-		return none, notNow
+		return none, errNotRestorable
 	}
 	if req.OnBehalf != "" && req.VolumeID == "" && s.Servers == nil {
 		return none, stowage.Errorf(stowage.Invalid, "A new volume in project %s can only be made by its own users: restore over an existing one.", req.OnBehalf)
@@ -79,13 +78,18 @@ func (s *Service) RestoreBackup(ctx context.Context, user cloud.User, scope db.S
 	move := db.BackupMove{ID: b.ID, From: stowage.BackupAvailable, To: stowage.BackupRestoring, Now: s.Now()}
 	err = s.DB.StartJob(ctx, move, &j)
 	if stowage.CodeOf(err) == stowage.Conflict {
-		return none, stowage.Wrap(notNow.Code, err, "%s", notNow.Message)
+		return none, errNotRestorable
 	}
 	if err != nil {
 		return none, err
 	}
 	back := db.BackupMove{ID: b.ID, From: stowage.BackupRestoring, To: stowage.BackupAvailable}
 	if err := s.prepareTarget(ctx, user, b, req, &j); err != nil {
+		if req.ParentID != "" && j.Params.NewVolume && stowage.CodeOf(err) == stowage.Unavailable {
+			// Whoever restores it can do that, too, and has the time to try again.
+			s.Log.WarnContext(ctx, "new volume left to the restore", "backup", b.ID, "job", j.ID, "volume", j.VolumeID, "error", err)
+			return j, s.hand(ctx, j)
+		}
 		if err := s.abandon(ctx, j, back, err); err != nil {
 			return none, err
 		}
@@ -140,6 +144,19 @@ func (s *Service) prepareTarget(ctx context.Context, user cloud.User, b stowage.
 		}
 	}
 	return s.lockAndHand(ctx, j, stowage.VolumeRestoringBackup, errTargetNotAvailable)
+}
+
+// MakeVolume makes the new volume that a part of a server's restore is to write, unless
+// an earlier try did. Unavailable: not now.
+func (s *Service) MakeVolume(ctx context.Context, j stowage.Job, b stowage.Backup, d stowage.RebuildDisk) (cloud.Volume, error) {
+	made, err := s.Volumes.FindVolumes(ctx, j.ProjectID, stowage.RestoreMark, j.ID)
+	if err != nil {
+		return cloud.Volume{}, err
+	}
+	if len(made) > 0 {
+		return made[0], nil
+	}
+	return s.createLike(ctx, cloud.User{}, b, RestoreRequest{Name: d.Name, Type: d.Type, OnBehalf: j.ProjectID}, j.ID)
 }
 
 // createLike asks for a volume of the source's size, and of its type and zone

@@ -43,6 +43,9 @@ func (s *Servers) SnapshotVolumes(ctx context.Context, projectID string, volumes
 }
 
 func (s *Servers) take(ctx context.Context, projectID string, vol cloud.Volume, mark string) (string, error) {
+	if vol.Status != stowage.VolumeAvailable && vol.Status != stowage.VolumeInUse {
+		return "", stowage.Errorf(stowage.Invalid, "Volume %s status must be available or in-use, but current status is: %s.", vol.ID, vol.Status)
+	}
 	at, err := s.volumes.Locate(ctx, vol)
 	if err != nil {
 		return "", err
