@@ -358,6 +358,46 @@ func TestWhatEndedJobsLeftIsFoundUntilItIsTidied(t *testing.T) {
 	})
 }
 
+func TestAVolumeIsHeldUntilItIsGivenBack(t *testing.T) {
+	each(t, func(t *testing.T, d *DB) {
+		b, first := created(t, d, nil)
+		const volume = "a volume of this test"
+		held := func(but string, want bool) {
+			t.Helper()
+			if got := must(d.Held(t.Context(), volume, but))(t); got != want {
+				t.Errorf("but for %q it is held: %v", but, got)
+			}
+		}
+		j := must(d.Claim(t.Context(), "m/1", []string{"file:a"}, noon, time.Minute))(t)
+		j.VolumeID = volume
+		for _, step := range []struct {
+			lock stowage.LockState
+			held bool
+		}{{stowage.LockNone, false}, {stowage.LockWanted, true}, {stowage.LockHeld, true}} {
+			j.Lock = step.lock
+			if err := d.Note(t.Context(), j, noon); err != nil {
+				t.Fatal(err)
+			}
+			held("", step.held)
+			held(first.ID, false)
+		}
+		// Another one that only waits for its turn has nothing.
+		created(t, d, func(_ *stowage.Backup, other *stowage.Job) { other.VolumeID, other.Lock = volume, stowage.LockWanted })
+		held(first.ID, false)
+		end := JobEnd{State: stowage.JobFailed, Error: "no", Now: noon, Move: &BackupMove{
+			ID: b.ID, From: stowage.BackupCreating, To: stowage.BackupError, FailReason: "no", Now: noon}}
+		if err := d.End(t.Context(), j, end); err != nil {
+			t.Fatal(err)
+		}
+		held("", true)
+		j.State, j.Lock = stowage.JobFailed, stowage.LockReleased
+		if err := d.Tidied(t.Context(), j, noon); err != nil {
+			t.Fatal(err)
+		}
+		held("", false)
+	})
+}
+
 func TestOverdueJobsAreClaimedWhateverTheirBackend(t *testing.T) {
 	each(t, func(t *testing.T, d *DB) {
 		_, old := created(t, d, func(_ *stowage.Backup, j *stowage.Job) { j.Backend = "lvm:gone" })

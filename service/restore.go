@@ -85,8 +85,8 @@ func (s *Service) RestoreBackup(ctx context.Context, user cloud.User, scope db.S
 	}
 	back := db.BackupMove{ID: b.ID, From: stowage.BackupRestoring, To: stowage.BackupAvailable}
 	if err := s.prepareTarget(ctx, user, b, req, &j); err != nil {
-		if req.ParentID != "" && j.Params.NewVolume && stowage.CodeOf(err) == stowage.Unavailable {
-			// Whoever restores it can do that, too, and has the time to try again.
+		if req.ParentID != "" && j.Params.NewVolume && j.Lock != stowage.LockHeld && stowage.CodeOf(err) == stowage.Unavailable {
+			// Cinder is away. Whoever restores it can do that, too, and has the time to try again.
 			s.Log.WarnContext(ctx, "new volume left to the restore", "backup", b.ID, "job", j.ID, "volume", j.VolumeID, "error", err)
 			return j, s.hand(ctx, j)
 		}

@@ -136,6 +136,21 @@ func TestNoVolumeOfAServerIsOverwrittenIfOneIsNotFree(t *testing.T) {
 	}
 }
 
+// Nobody comes for a volume on a backend that no manager reaches: that is said at once.
+func TestAServerIsNotRestoredToWhereNoManagerReaches(t *testing.T) {
+	h, id, _, _ := farm(t)
+	_, _, backup := exported(h, id, "FULL")
+	before := volumes(h)
+	h.Cinder.Before("Reserve", func(volume string) error { h.Cinder.Place(volume, "lvm:nowhere"); return nil })
+	task := builtAgain(h, backup)
+	if got := ended(h, task); at(got, "state.name") != "FAILED" || !strings.Contains(fmt.Sprint(got["statusInfo"]), "lvm:nowhere") {
+		t.Errorf("the task is %v", got)
+	}
+	if got := volumes(h); len(got) != len(before) {
+		t.Errorf("volumes %v, before %v", got, before)
+	}
+}
+
 // However Cinder fails for a while: a server is restored all the same, and nothing is made twice.
 func TestAShortFailureOfCinderFailsNoRestoreOfAServer(t *testing.T) {
 	away := stowage.Errorf(stowage.Unavailable, "Cinder is away.")
