@@ -41,11 +41,7 @@ func (t *task) mayGoApart(ctx context.Context, pieces []piece) error {
 			why = err
 		}
 	}
-	begun := t.job.CreatedAt
-	if t.job.WindowStart.After(begun) {
-		begun = t.job.WindowStart
-	}
-	if t.Now().Sub(begun) > t.QueueTimeout {
+	if t.waitedEnough() {
 		return why
 	}
 	return &again{cause: why, after: t.RetryDelay, free: true}

@@ -162,6 +162,9 @@ func (t *task) findTarget(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if vol.Encrypted {
+		return stowage.Errorf(stowage.Invalid, "Volume %s is encrypted: encrypted volumes cannot be restored to yet.", vol.ID)
+	}
 	if vol.Status == stowage.VolumeCreating || vol.Status == stowage.VolumeDownloading {
 		if t.Now().Sub(t.job.CreatedAt) > t.QueueTimeout {
 			return stowage.Errorf(stowage.Unavailable, "Volume %s was not created in time.", vol.ID)

@@ -149,7 +149,7 @@ func (t *task) overdue(ctx context.Context) {
 	for until := t.Now().Add(t.Lease / 2); err != nil && stowage.CodeOf(err) != stowage.NotFound; err = t.readBackup(ctx) {
 		t.log.WarnContext(ctx, "its backup not read yet", "error", err)
 		if ctx.Err() != nil || t.Now().After(until) {
-			return // whoever finds it when this claim has run out ends it, with its backup
+			return // it waits again when this claim has run out
 		}
 		pause(ctx, time.Second)
 	}

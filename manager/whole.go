@@ -24,16 +24,29 @@ func (t *task) later(err error) error {
 	return &again{cause: err, after: t.RetryDelay, free: true}
 }
 
+// waitedEnough tells whether the job has waited for as long as jobs may, since it could
+// have begun.
+func (t *task) waitedEnough() bool {
+	begun := t.job.CreatedAt
+	if t.job.WindowStart.After(begun) {
+		begun = t.job.WindowStart
+	}
+	return t.Now().Sub(begun) > t.QueueTimeout
+}
+
 // whileHeld has a job that Cinder refuses a volume tried again while another job of ours has
-// that volume, for as long as jobs may wait.
+// that volume, for as long as it may wait, and within its window.
 func (t *task) whileHeld(ctx context.Context, err error, volumes ...string) error {
-	if code := stowage.CodeOf(err); code != stowage.Conflict && code != stowage.Invalid || t.Now().Sub(t.job.CreatedAt) > t.QueueTimeout {
+	if code := stowage.CodeOf(err); code != stowage.Conflict && code != stowage.Invalid || t.waitedEnough() {
+		return err
+	}
+	if end := t.job.WindowEnd; !end.IsZero() && t.Now().After(end) {
 		return err
 	}
 	for _, v := range volumes {
 		held, look := t.DB.Held(ctx, v, t.job.ID)
 		if look != nil {
-			return errors.Join(err, look)
+			return errors.Join(look, err)
 		}
 		if held {
 			return &again{cause: stowage.Wrap(stowage.Unavailable, err, "Volume %s is being backed up or restored.", v), after: t.RetryDelay, free: true}
@@ -113,7 +126,9 @@ func (t *task) restoreDisks(ctx context.Context) error {
 	}
 	begun, err := t.DB.PartJobs(ctx, t.job.ID)
 	if err == nil && t.job.Params.Rebuild.Overwrite && len(begun) == 0 {
-		err = t.Verbs.MayOverwrite(ctx, t.job)
+		if err = t.cancelWanted(ctx); err == nil {
+			err = t.Verbs.MayOverwrite(ctx, t.job)
+		}
 	}
 	if err != nil {
 		return err
@@ -142,7 +157,27 @@ func (t *task) restoreDisks(ctx context.Context) error {
 			return stowage.Errorf(stowage.Conflict, "Volume %s: %s", j.EntityID, j.Error)
 		}
 	}
+	t.removeTwins(ctx, parts)
 	return nil
+}
+
+// removeTwins removes what Cinder made for a part besides the volume that was restored, after
+// its answer was lost. The restored one bears no mark any more.
+func (t *task) removeTwins(ctx context.Context, parts []stowage.Job) {
+	for _, j := range parts {
+		if !j.Params.NewVolume {
+			continue
+		}
+		made, err := t.Volumes.FindVolumes(ctx, t.job.ProjectID, stowage.RestoreMark, j.ID)
+		for _, v := range made {
+			if v.ID != j.VolumeID && err == nil {
+				err = t.Verbs.Servers.RemoveVolume(ctx, t.job.ProjectID, v.ID)
+			}
+		}
+		if err != nil {
+			t.log.WarnContext(ctx, "volumes that were made twice not removed", "part", j.ID, "error", err)
+		}
+	}
 }
 
 // undo removes what was made before a job that cannot go on ends. Until that is done,
@@ -290,6 +325,9 @@ func (t *task) serverRequest(ctx context.Context, plan *stowage.Rebuild) (cloud.
 		j, err := t.DB.Job(ctx, d.JobID)
 		if err != nil {
 			return req, err
+		}
+		if j.State != stowage.JobFinished { // a node of the database has not heard of its end yet
+			return req, stowage.Errorf(stowage.Unavailable, "The end of the restore of volume %s is not to be read yet.", j.EntityID)
 		}
 		// Whoever restored it may have died as the volume was all that was left to free.
 		if j.Lock == stowage.LockHeld {

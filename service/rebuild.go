@@ -264,7 +264,7 @@ func (s *Service) MayOverwrite(ctx context.Context, parent stowage.Job) error {
 		if vol.Status == stowage.VolumeAvailable {
 			continue
 		}
-		held, err := s.DB.Held(ctx, vol.ID, d.JobID)
+		held, err := s.DB.Held(ctx, vol.ID, "")
 		if err != nil {
 			return err
 		}

@@ -88,7 +88,11 @@ func (s *Service) RestoreBackup(ctx context.Context, user cloud.User, scope db.S
 		if req.ParentID != "" && j.Params.NewVolume && j.Lock != stowage.LockHeld && stowage.CodeOf(err) == stowage.Unavailable {
 			// Cinder is away. Whoever restores it can do that, too, and has the time to try again.
 			s.Log.WarnContext(ctx, "new volume left to the restore", "backup", b.ID, "job", j.ID, "volume", j.VolumeID, "error", err)
-			return j, s.hand(ctx, j)
+			if j.VolumeID != "" {
+				return j, s.hand(ctx, j)
+			}
+			// What Cinder makes after all is found by its mark, so it gets the time for that.
+			return j, s.DB.Requeue(ctx, j, stowage.MessageOf(err), 0, s.Now().Add(s.CreateTimeout/2), s.Now())
 		}
 		if err := s.abandon(ctx, j, back, err); err != nil {
 			return none, err

@@ -5,13 +5,16 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/stowage/stowage"
 	"github.com/stowage/stowage/cloud"
+	"github.com/stowage/stowage/drivers/drivertest"
 	"github.com/stowage/stowage/internal/harness"
 )
 
@@ -62,14 +65,34 @@ func TestASnapshotOfAVolumeThatOthersHaveFails(t *testing.T) {
 }
 
 func TestABackupInItsWindowWaitsForAVolumeThatIsBeingBackedUp(t *testing.T) {
+	for _, after := range []time.Duration{2 * time.Hour, 3 * 24 * time.Hour} { // more than jobs may wait
+		t.Run(after.String(), func(t *testing.T) {
+			h := clouded(t)
+			start := h.Clock.Now().Add(after)
+			task := guidOf(one(t, export(h, demo, fmt.Sprintf(`{"windowStart":%d,"protectedEntities":["10"]}`, start.UnixMilli()))))
+			h.Clock.Step(after - time.Minute)
+			h.Until("a manager is heard of", func() bool {
+				list, err := h.DB.Services(t.Context())
+				return err == nil && h.Clock.Now().Sub(list[0].LastSeen) < 15*time.Second
+			})
+			letGo := holding(h, "10")
+			until(h, start)
+			waits(h, task)
+			letGo()
+			awaitTask(h, task, "FINISHED")
+		})
+	}
+}
+
+func TestABackupThatWaitsBeyondItsWindowFails(t *testing.T) {
 	h := clouded(t)
 	start := h.Clock.Now().Add(2 * time.Hour)
-	task := guidOf(one(t, export(h, demo, fmt.Sprintf(`{"windowStart":%d,"protectedEntities":["10"]}`, start.UnixMilli()))))
-	letGo := holding(h, "10")
+	task := guidOf(one(t, export(h, demo, fmt.Sprintf(`{"windowStart":%d,"windowEnd":%d,"protectedEntities":["10"]}`, start.UnixMilli(), start.Add(25*time.Second).UnixMilli()))))
+	holding(h, "10")
 	until(h, start)
 	waits(h, task)
-	letGo()
-	awaitTask(h, task, "FINISHED")
+	h.Clock.Step(25 * time.Second)
+	awaitTask(h, task, "FAILED")
 }
 
 func TestAScheduledBackupWaitsForAVolumeThatIsBeingBackedUp(t *testing.T) {
@@ -122,6 +145,15 @@ func TestNoVolumeOfAServerIsOverwrittenBeforeAllAreFree(t *testing.T) {
 	}
 }
 
+func TestAnOverwriteThatWaitsIsCancelled(t *testing.T) {
+	h, _, _, request := overwritable(t)
+	holding(h, "22")
+	task := guidOf(good(h, http.MethodPost, "/tasks/restore", request, demo))
+	waits(h, task)
+	cancel(h, task)
+	awaitTask(h, task, "CANCELLED")
+}
+
 func TestNoVolumeOfAServerIsOverwrittenIfOneIsNotFree(t *testing.T) {
 	h, _, _, request := overwritable(t)
 	if err := h.Cinder.Volumes.SetStatus(t.Context(), "22", "maintenance"); err != nil {
@@ -148,6 +180,68 @@ func TestAServerIsNotRestoredToWhereNoManagerReaches(t *testing.T) {
 	}
 	if got := volumes(h); len(got) != len(before) {
 		t.Errorf("volumes %v, before %v", got, before)
+	}
+}
+
+// A type may make encrypted volumes, which nobody can write to here; also one that a
+// manager made.
+func TestAServerIsNotRestoredToEncryptedVolumes(t *testing.T) {
+	for what, spoil := range map[string]func(h *harness.Harness){
+		"made at once": func(*harness.Harness) {},
+		"made later": func(h *harness.Harness) {
+			var asked atomic.Bool
+			h.Servers.Before("CreateVolume", func(string) error {
+				if asked.CompareAndSwap(false, true) {
+					return stowage.Errorf(stowage.Unavailable, "Cinder is away.")
+				}
+				return nil
+			})
+		},
+	} {
+		t.Run(strings.ReplaceAll(what, " ", "-"), func(t *testing.T) {
+			h, id, _ := smallFarm(t, time.Minute)
+			_, _, backup := exported(h, id, "FULL")
+			before := volumes(h)
+			h.Cinder.Change(func(v *cloud.Volume) { v.Encrypted = !slices.Contains(before, v.ID) })
+			spoil(h)
+			task := builtAgain(h, backup)
+			if got := ended(h, task); at(got, "state.name") != "FAILED" || !strings.Contains(strings.ToLower(fmt.Sprint(got["statusInfo"])), "encrypted volumes") {
+				t.Errorf("the task is %v", got)
+			}
+			if got := volumes(h); !slices.Equal(got, before) {
+				t.Errorf("volumes %v, before %v", got, before)
+			}
+		})
+	}
+}
+
+// What Cinder makes after its answer was lost, and another try has made one: one of them stays.
+func TestAVolumeThatWasMadeTwiceIsRemoved(t *testing.T) {
+	h, id, _ := smallFarm(t, time.Minute)
+	_, _, backup := exported(h, id, "FULL")
+	before := volumes(h)
+	var twin cloud.Volume
+	h.Disks.On(drivertest.OpOpenTarget, "").Run(func() {
+		for _, id := range volumes(h) {
+			if slices.Contains(before, id) {
+				continue
+			}
+			made, err := h.Cinder.Volume(t.Context(), id)
+			if err == nil {
+				req := cloud.VolumeRequest{Name: "late", SizeGiB: 1, Metadata: map[string]string{stowage.RestoreMark: made.Metadata[stowage.RestoreMark]}}
+				twin, err = h.Servers.CreateVolume(t.Context(), "demo", req)
+			}
+			if err != nil || twin.Metadata[stowage.RestoreMark] == "" {
+				t.Errorf("%+v %v", twin, err)
+			}
+		}
+	})
+	next := importOf(h, builtAgain(h, backup))
+	if got := ended(h, guidOf(next)); at(got, "state.name") != "FINISHED" {
+		t.Errorf("the task is %v", got)
+	}
+	if got := volumes(h); len(got) != len(before)+1 || slices.Contains(got, twin.ID) || len(h.Servers.List()) != 2 {
+		t.Errorf("volumes %v", got)
 	}
 }
 
